@@ -1,0 +1,81 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "ucopyd",
+    products: [
+        .executable(name: "ucopyd", targets: ["ucopyd"]),
+        .executable(name: "ucopyctl", targets: ["ucopyctl"]),
+        .library(name: "kcopyd", type: .dynamic, targets: ["KCopyd"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Floor 0: system libraries and the C shims that Swift cannot do without.
+        .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .target(name: "CLinux"),
+
+        // Floor 1: devices, page pools, rings.
+        .target(name: "BlockIO", dependencies: ["CURing", "CLinux", system], swiftSettings: strict),
+
+        // Floor 2: the copy service.
+        .target(
+            name: "KCopy",
+            dependencies: ["BlockIO", system, .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: strict),
+
+        // Floor 3: the control protocol.
+        .target(name: "Varlink", dependencies: ["CLinux", system], swiftSettings: strict),
+
+        // Floor 4: the daemon's interfaces as types.
+        .target(name: "ControlAPI", dependencies: ["Varlink", system], swiftSettings: strict),
+
+        // Floor 5: composition.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "KCopy", "BlockIO", "Varlink", "ControlAPI", "CSystemd", system, logging,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+
+        // Floor 6: programs and the C library.
+        .executableTarget(name: "ucopyd", dependencies: ["Daemon", arguments, logging], swiftSettings: strict),
+        .executableTarget(
+            name: "ucopyctl", dependencies: ["KCopy", "BlockIO", "ControlAPI", "Varlink", system, arguments],
+            swiftSettings: strict),
+        .target(name: "CKCopyd"),
+        .target(
+            name: "KCopyd", dependencies: ["CKCopyd", "KCopy", "BlockIO", "ControlAPI", "Varlink", system],
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib",
+                    "-Xlinker", "-soname=libkcopyd.so.0",
+                    "-Xlinker", "--version-script=Sources/KCopyd/exports.map",
+                ])
+            ]),
+
+        .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", system], swiftSettings: strict),
+        .testTarget(name: "KCopyTests", dependencies: ["KCopy", "BlockIO", system], swiftSettings: strict),
+        .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)
