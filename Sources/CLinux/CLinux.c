@@ -1,1 +1,45 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+const int32_t clinux_o_direct = O_DIRECT;
+const int32_t clinux_falloc_punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+const int32_t clinux_seek_data = SEEK_DATA;
+const int32_t clinux_seek_hole = SEEK_HOLE;
+
+static int result(int r) { return r < 0 ? -errno : r; }
+
+int clinux_blkgetsize64(int fd, uint64_t *bytes) { return result(ioctl(fd, BLKGETSIZE64, bytes)); }
+int clinux_blksszget(int fd, uint32_t *bytes) { return result(ioctl(fd, BLKSSZGET, bytes)); }
+int clinux_blkpbszget(int fd, uint32_t *bytes) { return result(ioctl(fd, BLKPBSZGET, bytes)); }
+int clinux_blkroget(int fd, int *readonly) { return result(ioctl(fd, BLKROGET, readonly)); }
+
+int clinux_dioalign(int fd, uint32_t *memory, uint32_t *offset)
+{
+    struct statx st;
+
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) < 0)
+        return -errno;
+    if (!(st.stx_mask & STATX_DIOALIGN))
+        return -ENODATA;
+    *memory = st.stx_dio_mem_align;
+    *offset = st.stx_dio_offset_align;
+    return 0;
+}
+
+uint32_t clinux_major(dev_t device) { return major(device); }
+uint32_t clinux_minor(dev_t device) { return minor(device); }
+int clinux_getfl(int fd) { return result(fcntl(fd, F_GETFL)); }
+int clinux_setfl(int fd, int flags) { return result(fcntl(fd, F_SETFL, flags)); }
+int clinux_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    return result(fallocate(fd, mode, offset, length));
+}

@@ -1,5 +1,41 @@
 // What Swift cannot import: kernel constants too new for the distribution's headers, and variadic or macro calls.
 #ifndef CLINUX_H
 #define CLINUX_H
+
 #include <features.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// open(2)'s O_DIRECT: a macro that names another macro, which Swift does not import.
+extern const int32_t clinux_o_direct;
+/// fallocate(2)'s FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE: macros behind a feature test.
+extern const int32_t clinux_falloc_punch;
+/// lseek(2)'s SEEK_DATA and SEEK_HOLE: macros behind a feature test.
+extern const int32_t clinux_seek_data;
+extern const int32_t clinux_seek_hole;
+
+/// The block layer's ioctls (linux/fs.h); their numbers are made by function-like macros. Each
+/// returns 0 or a negative errno.
+int clinux_blkgetsize64(int fd, uint64_t *bytes);
+int clinux_blksszget(int fd, uint32_t *bytes);
+int clinux_blkpbszget(int fd, uint32_t *bytes);
+int clinux_blkroget(int fd, int *readonly);
+
+/// statx(2) with STATX_DIOALIGN, which struct statx of this C library has no fields for. Returns 0
+/// and fills both alignments (0 and 0: the file has no direct I/O), -ENODATA where the kernel does
+/// not say, or another negative errno.
+int clinux_dioalign(int fd, uint32_t *memory, uint32_t *offset);
+
+/// major(3) and minor(3), which are macros.
+uint32_t clinux_major(dev_t device);
+uint32_t clinux_minor(dev_t device);
+
+/// fcntl(2) is variadic. Returns the flags or a negative errno.
+int clinux_getfl(int fd);
+/// fcntl(2) is variadic. Returns 0 or a negative errno.
+int clinux_setfl(int fd, int flags);
+
+/// fallocate(2), for C libraries whose header hides it behind a feature test. 0 or a negative errno.
+int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+
 #endif

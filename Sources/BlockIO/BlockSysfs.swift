@@ -1,0 +1,59 @@
+import SystemPackage
+
+/// What sysfs says about a block device (Documentation/ABI/stable/sysfs-block in the kernel's tree).
+struct BlockSysfs {
+    let directory: FilePath
+
+    init(device: DeviceNumber) {
+        directory = FilePath("/sys/dev/block/\(device)")
+    }
+
+    /// Whether this is a partition; its queue is then that of the disk it is on.
+    var isPartition: Bool { text("partition") != nil }
+
+    /// The first sector of a partition on its disk.
+    var partitionStart: UInt64? { text("start").flatMap { UInt64($0) } }
+
+    /// The disk that a partition is on.
+    var disk: DeviceNumber? { text("../dev").flatMap { DeviceNumber($0) } }
+
+    /// A limit of the request queue; 0 where it is missing.
+    func queueLimit(_ name: String) -> UInt64 {
+        text(isPartition ? "../queue/\(name)" : "queue/\(name)").flatMap { UInt64($0) } ?? 0
+    }
+
+    /// Names of the devices that are built on this one.
+    var holders: [String] { directoryEntries(directory.appending("holders")) }
+
+    /// Device numbers of the partitions of a disk.
+    var partitions: [DeviceNumber] {
+        directoryEntries(directory).compactMap { name in
+            text("\(name)/partition") == nil ? nil : text("\(name)/dev").flatMap { DeviceNumber($0) }
+        }
+    }
+
+    private func text(_ name: String) -> String? {
+        readText(FilePath("\(directory)/\(name)"))?.trimmedLine
+    }
+}
+
+/// The whole of a small text file of the kernel's, or nil where it cannot be read.
+func readText(_ path: FilePath) -> String? {
+    guard let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) else { return nil }
+    defer { closeQuietly(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while let count = try? chunk.withUnsafeMutableBytes({ try descriptor.read(into: $0) }), count > 0 {
+        bytes.append(contentsOf: chunk[..<count])
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
+extension String {
+    /// Without the white space at its end.
+    var trimmedLine: String {
+        var rest = self[...]
+        while rest.last?.isWhitespace == true { rest.removeLast() }
+        return String(rest)
+    }
+}

@@ -1,0 +1,104 @@
+/// One transfer, as an engine is asked for it.
+public struct IOOperation {
+    /// What is done.
+    public enum Kind: UInt8, Sendable {
+        /// Device to memory.
+        case read
+        /// Memory to device.
+        case write
+        /// The device is to read as zeroes there; no memory is involved. Where the device cannot do it by
+        /// itself, zeroes are written.
+        case writeZeroes
+        /// What was written is to become durable.
+        case flush
+    }
+
+    /// What is done.
+    public var kind: Kind
+    /// The device, as `attach` of the engine named it.
+    public var device: AttachedDevice
+    /// Position on the device in bytes.
+    public var offset: UInt64
+    /// Length in bytes.
+    public var length: Int
+    /// Where the data is; nil for `writeZeroes` and `flush`.
+    public var memory: MemorySlice?
+
+    /// An operation.
+    public init(_ kind: Kind, _ device: AttachedDevice, offset: UInt64 = 0, length: Int = 0, memory: MemorySlice? = nil) {
+        self.kind = kind
+        self.device = device
+        self.offset = offset
+        self.length = length
+        self.memory = memory
+    }
+}
+
+/// A device that an engine knows.
+public struct AttachedDevice: Hashable, Sendable {
+    /// The descriptor.
+    public var descriptor: Int32
+    /// Its place in the ring's table of registered files, or -1.
+    public var slot: Int32
+}
+
+/// A stretch of memory that an engine knows.
+public struct MemorySlice {
+    /// First byte.
+    public var address: UnsafeMutableRawPointer
+    /// The place of its pool in the ring's table of registered buffers, or -1.
+    public var slot: Int32
+
+    /// Memory at `address` inside the pool registered as `slot`.
+    public init(address: UnsafeMutableRawPointer, slot: Int32) {
+        self.address = address
+        self.slot = slot
+    }
+}
+
+/// What became of an operation handed to a raw engine: bytes done, or a negative errno.
+public struct RawCompletion {
+    /// The number that the submitter gave.
+    public var tag: UInt64
+    /// Bytes done, or a negative errno.
+    public var result: Int32
+}
+
+/// Something that does I/O for one lane: a ring, or threads that block.
+///
+/// An engine belongs to one serial queue: every call is made on it and every completion arrives on it.
+/// Completions report what the system reported, short transfers and all; `IOQueue` above makes whole
+/// operations of them.
+public protocol IOEngine: AnyObject {
+    /// How many operations it takes before completions have to be taken.
+    var depth: Int { get }
+    /// Called with the completions that have arrived, on the lane's queue.
+    var onCompletions: ((UnsafeBufferPointer<RawCompletion>) -> Void)? { get set }
+
+    /// Makes a device known.
+    func attach(_ device: BlockDevice) -> AttachedDevice
+    /// Forgets a device; when it returns, the engine holds no reference to the descriptor.
+    func detach(_ device: AttachedDevice)
+    /// Makes memory known and returns its slot, -1 where it can be used without being registered only.
+    func attach(_ memory: PageMemory) -> Int32
+    /// Forgets memory.
+    func detach(memorySlot: Int32)
+
+    /// Takes an operation. With `linked`, the next one handed over starts when this one has
+    /// succeeded in full, and is answered -ECANCELED when it has not.
+    func prepare(_ operation: IOOperation, tag: UInt64, linked: Bool)
+    /// Starts what was prepared.
+    func submit()
+    /// Gives everything back; nothing may be under way.
+    func shutdown()
+}
+
+/// Which engine is wanted.
+public enum EngineChoice: String, CaseIterable, Sendable {
+    /// io_uring where the kernel allows it, else blocking calls.
+    case auto
+    /// io_uring.
+    case uring
+    /// Blocking calls on threads of their own.
+    case blocking
+}
