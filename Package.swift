@@ -9,6 +9,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -33,12 +34,12 @@ let package = Package(
         .target(name: "CLinux"),
 
         // Floor 1: devices, page pools, rings.
-        .target(name: "BlockIO", dependencies: ["CURing", "CLinux", system], swiftSettings: strict),
+        .target(name: "BlockIO", dependencies: ["CURing", "CLinux", system, deque], swiftSettings: strict),
 
         // Floor 2: the copy service.
         .target(
             name: "KCopy",
-            dependencies: ["BlockIO", system, .product(name: "DequeModule", package: "swift-collections")],
+            dependencies: ["BlockIO", system, deque],
             swiftSettings: strict),
 
         // Floor 3: the control protocol.

@@ -57,7 +57,7 @@ public struct MemorySlice {
 }
 
 /// What became of an operation handed to a raw engine: bytes done, or a negative errno.
-public struct RawCompletion {
+public struct RawCompletion: Sendable {
     /// The number that the submitter gave.
     public var tag: UInt64
     /// Bytes done, or a negative errno.

@@ -1,4 +1,4 @@
-public import BlockIO
+import BlockIO
 public import SystemPackage
 
 /// A request that was refused: nothing was started.

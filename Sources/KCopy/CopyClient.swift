@@ -1,0 +1,193 @@
+import BlockIO
+import Dispatch
+import Synchronization
+import SystemPackage
+
+/// A client of the copy service: a page budget, set aside for good, and the jobs that live on it.
+///
+/// Completions come one at a time, in the order in which the jobs ended, on a queue of the client's own: they need no
+/// lock among themselves, and one that blocks delays only this client's others. A completion may submit new jobs.
+public final class CopyClient: Sendable {
+    /// The largest budget: 1 GiB, what one registered buffer may hold.
+    public static let mostPages = 262_144
+
+    /// What messages and listings call it.
+    public let name: String
+    /// Its budget in 4 KiB pages.
+    public let pages: Int
+    /// Whose jobs go before its, and whose after.
+    public let priority: CopyPriority
+
+    let lane: Lane
+    let memory: PageMemory
+    let callbacks: DispatchQueue
+    private static let onCallbacks = DispatchSpecificKey<ObjectIdentifier>()
+
+    private struct State {
+        var rate: CopyRate
+        var closing = false
+        var closed = false
+        /// Jobs whose completion has not returned.
+        var outstanding: [UInt64: CopyJob] = [:]
+    }
+    private let state: Mutex<State>
+    private let jobs = DispatchGroup()
+
+    /// Sets a budget aside.
+    /// - Parameters:
+    ///   - pages: 4 KiB pages, 1 to `mostPages`.
+    ///   - name: what messages and listings call it.
+    ///   - rate: its limits from the start.
+    /// - Throws: `.invalidArgument` for a number of pages out of range, `.noResources` where memory is short.
+    public init(
+        service: CopyService, pages: Int, name: String = "client", priority: CopyPriority = .resync,
+        rate: CopyRate = .unlimited
+    ) throws(CopyError) {
+        guard (1...Self.mostPages).contains(pages) else {
+            throw CopyError(
+                .invalidArgument, name, .invalidArgument, "a budget of \(pages) pages: 1 to \(Self.mostPages) are possible")
+        }
+        do { memory = try PageMemory(pages: pages) } catch { throw CopyError(error) }
+        self.name = name
+        self.pages = pages
+        self.priority = priority
+        state = Mutex(State(rate: rate))
+        lane = service.nextLane()
+        callbacks = DispatchQueue(label: "io.ucopyd.client.\(name)", qos: priority.qos)
+        callbacks.setSpecific(key: Self.onCallbacks, value: ObjectIdentifier(self))
+        lane.add(self, rate: rate)
+    }
+
+    /// Whether the budget is locked in memory; false where RLIMIT_MEMLOCK forbids it.
+    public var isLocked: Bool { memory.isLocked }
+
+    // MARK: Jobs
+
+    /// Copies a region to 1 to 8 others of the same length.
+    /// - Parameter completion: called once, on the client's queue.
+    /// - Throws: the rule that is broken; nothing was started then, and the completion is not called.
+    @discardableResult
+    public func copy(
+        from source: IORegion, to destinations: [IORegion], flags: CopyFlags = [],
+        completion: @escaping @Sendable (CopyResult) -> Void
+    ) throws(CopyError) -> CopyJob {
+        try submit(source, destinations, flags, completion)
+    }
+
+    /// Writes zeroes to 1 to 8 regions of the same length, where a device can by its own write-zeroes.
+    /// - Parameter completion: called once, on the client's queue.
+    /// - Throws: the rule that is broken; nothing was started then, and the completion is not called.
+    @discardableResult
+    public func zero(
+        _ regions: [IORegion], flags: CopyFlags = [], completion: @escaping @Sendable (CopyResult) -> Void
+    ) throws(CopyError) -> CopyJob {
+        try submit(nil, regions, flags, completion)
+    }
+
+    private func submit(
+        _ source: IORegion?, _ destinations: [IORegion], _ flags: CopyFlags,
+        _ completion: @escaping @Sendable (CopyResult) -> Void
+    ) throws(CopyError) -> CopyJob {
+        try RegionRules.check(source: source, destinations: destinations, flags: flags, pages: pages)
+        let job = CopyJob(
+            client: self, source: source, destinations: destinations, flags: flags, completion: completion)
+        let closing = state.withLock { state in
+            if !state.closing {
+                state.outstanding[job.id] = job
+                jobs.enter()
+            }
+            return state.closing
+        }
+        if closing { throw CopyError(.closed, name, .badFileDescriptor, "the client is being destroyed") }
+        do { try beginUse(of: job.devices) } catch {
+            forget(job)
+            throw CopyError(error)
+        }
+        lane.post(.submit(job))
+        return job
+    }
+
+    private func beginUse(of devices: [BlockDevice]) throws(BlockError) {
+        for (index, device) in devices.enumerated() {
+            do { try device.beginUse() } catch {
+                for begun in devices[..<index] { begun.endUse() }
+                throw error
+            }
+        }
+    }
+
+    private func forget(_ job: CopyJob) {
+        state.withLock { _ = $0.outstanding.removeValue(forKey: job.id) }
+        jobs.leave()
+    }
+
+    /// Tells the results of jobs that have ended, in this order. Called by the lane.
+    func deliver(_ ended: [(CopyJob, CopyResult)]) {
+        callbacks.async { [self] in
+            for (job, result) in ended {
+                for device in job.devices { device.endUse() }
+                job.completion(result)
+                forget(job)
+            }
+        }
+    }
+
+    /// Cancels every job that has not ended.
+    public func cancelAll() {
+        for job in state.withLock({ Array($0.outstanding.values) }) { job.cancel() }
+    }
+
+    // MARK: Rate
+
+    /// The limits in force.
+    public var rate: CopyRate { state.withLock { $0.rate } }
+
+    /// Changes the limits, of jobs under way too.
+    public func setRate(_ rate: CopyRate) {
+        let open = state.withLock { state in
+            if !state.closing { state.rate = rate }
+            return !state.closing
+        }
+        if open { lane.post(.setRate(self, rate)) }
+    }
+
+    // MARK: End
+
+    /// Takes no new jobs, waits until the last completion has returned, and gives the pages back.
+    ///
+    /// A rate that holds the jobs is lifted, or this would wait for ever. Called by a completion of this very client it
+    /// cannot wait for that one: it returns at once, and the rest happens in the background.
+    public func destroy() {
+        state.withLock { state in
+            state.closing = true
+            let isHeld = state.rate.percent == 0 || state.rate.bytesPerSecond == 0
+            if isHeld { state.rate = .unlimited }
+        }
+        lane.post(.setRate(self, rate))
+        if DispatchQueue.getSpecific(key: Self.onCallbacks) == ObjectIdentifier(self) {
+            DispatchQueue.global().async { self.finish() }
+        } else {
+            finish()
+        }
+    }
+
+    private func finish() {
+        jobs.wait()
+        let first = state.withLock { state in
+            defer { state.closed = true }
+            return !state.closed
+        }
+        if first { lane.remove(self) }
+    }
+}
+
+extension CopyPriority {
+    /// The Dispatch class that completions of this priority run at.
+    var qos: DispatchQoS {
+        switch self {
+        case .copyOnWrite: .userInitiated
+        case .resync: .utility
+        case .scrub: .background
+        }
+    }
+}

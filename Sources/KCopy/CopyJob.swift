@@ -1,0 +1,48 @@
+import BlockIO
+import Synchronization
+
+/// A job that was accepted. Its completion comes once, on its client's queue.
+public final class CopyJob: @unchecked Sendable {  // immutable but for `index`, which belongs to the lane's queue
+    /// A number that no other job of this process ever has.
+    public let id: UInt64
+    /// Sectors in all.
+    public let total: UInt64
+    /// Where it copies from; nil where it zeroes.
+    public let source: IORegion?
+    /// Where it writes.
+    public let destinations: [IORegion]
+    /// How.
+    public let flags: CopyFlags
+
+    let client: CopyClient
+    let completion: @Sendable (CopyResult) -> Void
+    /// Sectors done; written on the lane's queue, read anywhere.
+    let done = Atomic<UInt64>(0)
+    /// The lane's number of the job while the lane has it.
+    var index: Int?
+
+    private static let lastID = Atomic<UInt64>(0)
+
+    init(
+        client: CopyClient, source: IORegion?, destinations: [IORegion], flags: CopyFlags,
+        completion: @escaping @Sendable (CopyResult) -> Void
+    ) {
+        id = Self.lastID.add(1, ordering: .relaxed).newValue
+        self.client = client
+        self.source = source
+        self.destinations = destinations
+        self.flags = flags
+        self.completion = completion
+        total = destinations[0].range.count
+    }
+
+    /// How far it is.
+    public var progress: CopyProgress { CopyProgress(done: done.load(ordering: .relaxed), total: total) }
+
+    /// Claims no more pieces. The completion comes when those under way have ended, with `isCancelled` set
+    /// if anything was left out.
+    public func cancel() { client.lane.post(.cancel(self)) }
+
+    /// The devices it uses, the source first.
+    var devices: [BlockDevice] { (source.map { [$0.device] } ?? []) + destinations.map(\.device) }
+}

@@ -1,0 +1,86 @@
+import BlockIO
+import SystemPackage
+
+/// The rules that a request has to keep before anything is started. Each refusal names the region and the rule.
+enum RegionRules {
+    /// kcopyd's limit: bits of the error mask, and of what one read can feed.
+    static let mostDestinations = 8
+
+    /// Checks a copy from `source`, or a zeroing where that is nil.
+    static func check(
+        source: IORegion?, destinations: [IORegion], flags: CopyFlags, pages: Int
+    ) throws(CopyError) {
+        guard flags.isSubset(of: .all) else {
+            throw CopyError(
+                .invalidArgument, "flags", .invalidArgument,
+                "0x\(String(flags.subtracting(.all).rawValue, radix: 16)) is no flag of a copy")
+        }
+        guard (1...mostDestinations).contains(destinations.count) else {
+            throw CopyError(
+                .invalidArgument, "destinations", .invalidArgument,
+                "there are \(destinations.count), and 1 to \(mostDestinations) are possible")
+        }
+        let count = source?.range.count ?? destinations[0].range.count
+        if let source { try check(source, is: "source", readable: true, writable: false) }
+        for (index, region) in destinations.enumerated() {
+            try check(region, is: "destination \(index)", readable: flags.contains(.verify), writable: true)
+            guard region.range.count == count else {
+                throw CopyError(
+                    .countMismatch, region.device.path, .invalidArgument,
+                    "destination \(index) has \(region.range.count) sectors where \(count) are to be written")
+            }
+        }
+        try checkOverlaps((source.map { [$0] } ?? []) + destinations, hasSource: source != nil)
+        let block = blockSectors((source.map { [$0] } ?? []) + destinations)
+        guard UInt64(pages) * UInt64(Sector.perPage) >= block else {
+            throw CopyError(
+                .noResources, "client", .noMemory,
+                "its \(pages) pages cannot hold one block of \(block * UInt64(Sector.size)) bytes")
+        }
+    }
+
+    /// The largest logical block of some regions' devices, in sectors. Block sizes are powers of two.
+    static func blockSectors(_ regions: [IORegion]) -> UInt64 {
+        regions.reduce(1) { max($0, $1.device.geometry.blockSectors) }
+    }
+
+    private static func check(
+        _ region: IORegion, is role: String, readable: Bool, writable: Bool
+    ) throws(CopyError) {
+        let device = region.device
+        let range = region.range
+        if readable, !device.isReadable {
+            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role) is not open for reading")
+        }
+        if writable, !device.isWritable {
+            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role) is not open for writing")
+        }
+        let (end, overflow) = range.start.addingReportingOverflow(range.count)
+        guard !overflow, end <= device.sectors else {
+            throw CopyError(
+                .outOfRange, device.path, .invalidArgument,
+                "\(role) needs sectors \(range.start)+\(range.count), and the device has \(device.sectors)")
+        }
+        let block = device.geometry.blockSectors
+        guard range.start % block == 0, range.count % block == 0 else {
+            throw CopyError(
+                .unaligned, device.path, .invalidArgument,
+                "\(role), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)")
+        }
+    }
+
+    private static func checkOverlaps(_ regions: [IORegion], hasSource: Bool) throws(CopyError) {
+        func role(_ index: Int) -> String {
+            hasSource && index == 0 ? "the source" : "destination \(hasSource ? index - 1 : index)"
+        }
+        for (index, region) in regions.enumerated() {
+            for earlier in 0..<index {
+                let other = regions[earlier]
+                guard region.device.identity.overlaps(region.range, other.device.identity, other.range) else { continue }
+                throw CopyError(
+                    .overlap, region.device.path, .invalidArgument,
+                    "\(role(index)), sectors \(region.range.start)+\(region.range.count), overlaps \(role(earlier)), sectors \(other.range.start)+\(other.range.count)")
+            }
+        }
+    }
+}
