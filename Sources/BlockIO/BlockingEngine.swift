@@ -22,6 +22,8 @@ public final class BlockingEngine: IOEngine {
 
     public let depth = BlockingEngine.workers * 4
     public var onCompletions: ((UnsafeBufferPointer<RawCompletion>) -> Void)?
+    public var onReady: (() -> Void)?
+    private var completions: [RawCompletion] = []
 
     /// An engine for the lane that runs on `queue`.
     public init(queue: DispatchQueue) {
@@ -63,9 +65,26 @@ public final class BlockingEngine: IOEngine {
 
     private func finish(_ results: [RawCompletion], _ worker: DispatchQueue) {
         idle.append(worker)
-        results.withUnsafeBufferPointer { onCompletions?($0) }
+        completions.append(contentsOf: results)
         submit()
+        onReady?()
     }
+
+    public func takeCompletions() -> Bool {
+        guard !completions.isEmpty else { return false }
+        let batch = completions
+        completions = []
+        batch.withUnsafeBufferPointer { onCompletions?($0) }
+        return true
+    }
+
+    /// The answers come through the lane's queue: it cannot be blocked to wait for them.
+    public func wait(count: Int, nanoseconds: UInt64) -> Bool {
+        submit()
+        return false
+    }
+
+    public func interrupt() {}
 
     /// Runs a chain in order; what follows an operation that did not succeed in full is cancelled.
     private static func execute(_ chain: [Work]) -> [RawCompletion] {

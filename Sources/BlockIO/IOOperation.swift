@@ -66,14 +66,15 @@ public struct RawCompletion: Sendable {
 
 /// Something that does I/O for one lane: a ring, or threads that block.
 ///
-/// An engine belongs to one serial queue: every call is made on it and every completion arrives on it.
-/// Completions report what the system reported, short transfers and all; `IOQueue` above makes whole
-/// operations of them.
+/// An engine belongs to one serial queue: every call but `interrupt()` is made on it. Completions report what the
+/// system reported, short transfers and all; `IOQueue` above makes whole operations of them.
 public protocol IOEngine: AnyObject {
     /// How many operations it takes before completions have to be taken.
     var depth: Int { get }
-    /// Called with the completions that have arrived, on the lane's queue.
+    /// Called with completions by `takeCompletions()` and by `wait`.
     var onCompletions: ((UnsafeBufferPointer<RawCompletion>) -> Void)? { get set }
+    /// Called on the lane's queue when there are completions to take.
+    var onReady: (() -> Void)? { get set }
 
     /// Makes a device known.
     func attach(_ device: BlockDevice) -> AttachedDevice
@@ -89,6 +90,13 @@ public protocol IOEngine: AnyObject {
     func prepare(_ operation: IOOperation, tag: UInt64, linked: Bool)
     /// Starts what was prepared.
     func submit()
+    /// Hands over the completions that are there; false where there were none.
+    func takeCompletions() -> Bool
+    /// Starts what was prepared, waits until `count` completions are there, the time is over or `interrupt()` is called, and
+    /// hands the completions over. False where there were none, or where this engine cannot wait: `onReady` will tell then.
+    func wait(count: Int, nanoseconds: UInt64) -> Bool
+    /// Ends a `wait`, the present or the next one. From any thread.
+    func interrupt()
     /// Gives everything back; nothing may be under way.
     func shutdown()
 }

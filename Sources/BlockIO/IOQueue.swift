@@ -5,8 +5,10 @@ public protocol IOQueueClient: AnyObject {
     /// An operation has ended: in full (`errno` 0), with an error, or, behind a linked operation that
     /// failed, without having been started (`IOQueue.notStarted`).
     func operationEnded(token: UInt64, errno: Int32)
-    /// Everything that has arrived was told: the time to start new operations, and to call `submit()`.
+    /// Everything that has arrived was told: the time to start new operations.
     func batchEnded()
+    /// There are ends to be told: the time to call `take()`.
+    func ready()
 }
 
 /// Makes whole operations of an engine's raw ones.
@@ -65,6 +67,7 @@ public final class IOQueue {
         zeroes = try PageMemory(pages: 64)
         zeroSlot = engine.attach(zeroes)
         engine.onCompletions = { [unowned self] in self.take($0) }
+        engine.onReady = { [unowned self] in self.client?.ready() }
     }
 
     /// Ends the engine; nothing may be under way.
@@ -72,6 +75,7 @@ public final class IOQueue {
         precondition(inFlight == 0, "\(inFlight) operations under way at shutdown")
         engine.detach(memorySlot: zeroSlot)
         engine.onCompletions = nil
+        engine.onReady = nil
         engine.shutdown()
     }
 
@@ -114,6 +118,12 @@ public final class IOQueue {
 
     /// Hands everything that was started to the system.
     public func submit() { engine.submit() }
+    /// Tells the ends that have come; false where there were none.
+    public func take() -> Bool { engine.takeCompletions() }
+    /// Hands everything that was started to the system, and waits for ends: see `IOEngine.wait`.
+    public func wait(count: Int, nanoseconds: UInt64) -> Bool { engine.wait(count: count, nanoseconds: nanoseconds) }
+    /// Ends a `wait`. From any thread.
+    public func interrupt() { engine.interrupt() }
 
     private func place(_ slot: Slot) -> Int {
         inFlight += 1

@@ -7,7 +7,11 @@ import SystemPackage
 /// I/O through an io_uring of its own, with registered descriptors and buffers.
 ///
 /// Completions are announced on an eventfd, which a DispatchSource turns into a call on the lane's
-/// queue. A request belongs, for the kernel, to the thread that submitted it, and Dispatch may
+/// queue. That way through Dispatch takes three wake-ups; a lane whose completions follow each other closely
+/// therefore stays and waits in the ring, and the eventfd is silent while it does. `interrupt()` ends such a wait through
+/// a second eventfd, the bell, which the ring always reads.
+///
+/// A request belongs, for the kernel, to the thread that submitted it, and Dispatch may
 /// end an idle thread: what the kernel then gives back cancelled is started again by `IOQueue`.
 public final class RingEngine: IOEngine {
     /// Entries of the submission queue; the completion queue has four times as many.
@@ -16,9 +20,13 @@ public final class RingEngine: IOEngine {
     private static let fileSlots: UInt32 = 256
     private static let bufferSlots: UInt32 = 1024
     private static let batch = 64
+    /// The tag of the read of the bell.
+    private static let bellTag = UInt64.max
 
     private let ring: UnsafeMutablePointer<io_uring>
     private let event: FileDescriptor
+    private let bell: FileDescriptor
+    private let bellCount: UnsafeMutableRawPointer
     private let source: any DispatchSourceRead
     private let cqes: UnsafeMutablePointer<UnsafeMutablePointer<io_uring_cqe>?>
     private var completions: [RawCompletion] = []
@@ -27,6 +35,7 @@ public final class RingEngine: IOEngine {
 
     public let depth = Int(RingEngine.entries)
     public var onCompletions: ((UnsafeBufferPointer<RawCompletion>) -> Void)?
+    public var onReady: (() -> Void)?
 
     /// Sets a ring up for the lane that runs on `queue`.
     /// - Throws: what io_uring_setup(2) answered: ENOSYS or EPERM where the kernel or a sandbox forbids it.
@@ -42,15 +51,18 @@ public final class RingEngine: IOEngine {
             throw BlockError("io_uring", "set up", Errno(rawValue: -result))
         }
         let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-        let registered = event < 0 ? -errno : io_uring_register_eventfd(ring, event)
+        let bell = eventfd(0, Int32(EFD_CLOEXEC))
+        let registered = event < 0 || bell < 0 ? -errno : io_uring_register_eventfd(ring, event)
         guard registered == 0 else {
             io_uring_queue_exit(ring)
             ring.deallocate()
-            if event >= 0 { closeQuietly(FileDescriptor(rawValue: event)) }
+            for fd in [event, bell] where fd >= 0 { closeQuietly(FileDescriptor(rawValue: fd)) }
             throw BlockError("io_uring", "register an eventfd", Errno(rawValue: -registered))
         }
         self.ring = ring
         self.event = FileDescriptor(rawValue: event)
+        self.bell = FileDescriptor(rawValue: bell)
+        bellCount = .allocate(byteCount: 8, alignment: 8)
         self.source = DispatchSource.makeReadSource(fileDescriptor: event, queue: queue)
         self.cqes = .allocate(capacity: Self.batch)
         completions.reserveCapacity(Self.batch)
@@ -63,6 +75,8 @@ public final class RingEngine: IOEngine {
         source.setEventHandler { [weak self] in self?.wake() }
         source.setCancelHandler { closeQuietly(FileDescriptor(rawValue: event)) }
         source.activate()
+        listenToBell()
+        submit()
     }
 
     public func shutdown() {
@@ -71,6 +85,9 @@ public final class RingEngine: IOEngine {
         io_uring_queue_exit(ring)
         ring.deallocate()
         cqes.deallocate()
+        // The read of the bell ended with the ring.
+        closeQuietly(bell)
+        bellCount.deallocate()
     }
 
     // MARK: Registered things
@@ -162,21 +179,55 @@ public final class RingEngine: IOEngine {
         var count: UInt64 = 0
         // Nobody else reads it; that it is empty (EAGAIN) after all does no harm.
         _ = withUnsafeMutableBytes(of: &count) { try? event.read(into: $0) }
-        while takeCompletions() {}
+        onReady?()
     }
 
-    private func takeCompletions() -> Bool {
+    public func wait(count: Int, nanoseconds: UInt64) -> Bool {
+        // Refused only where the kernel has no such switch: then the eventfd speaks too often, no more.
+        _ = io_uring_cq_eventfd_toggle(ring, false)
+        var time = __kernel_timespec(tv_sec: 0, tv_nsec: Int64(min(nanoseconds, 999_999_999)))
+        var first: UnsafeMutablePointer<io_uring_cqe>?
+        let result = io_uring_submit_and_wait_timeout(ring, &first, UInt32(count), &time, nil)
+        if result < 0, result != -ETIME, result != -EINTR { submit() }
+        let some = takeCompletions()
+        if !some { _ = io_uring_cq_eventfd_toggle(ring, true) }
+        // What has come between the look and the switch would otherwise stay silent.
+        return some ? true : takeCompletions()
+    }
+
+    public func interrupt() {
+        var one: UInt64 = 1
+        // It fails only where the counter is full, and a full bell rings as well.
+        _ = withUnsafeBytes(of: &one) { try? bell.write($0) }
+    }
+
+    private func listenToBell() {
+        if io_uring_sq_space_left(ring) < 1 { submit() }
+        guard let sqe = io_uring_get_sqe(ring) else {
+            preconditionFailure("the submission queue is full after a submission")
+        }
+        io_uring_prep_read(sqe, bell.rawValue, bellCount, 8, 0)
+        io_uring_sqe_set_data64(sqe, Self.bellTag)
+    }
+
+    public func takeCompletions() -> Bool {
         let count = Int(io_uring_peek_batch_cqe(ring, cqes, UInt32(Self.batch)))
         guard count > 0 else { return false }
         // The handler may submit, and come back here: it works on a batch of its own.
         var batch: [RawCompletion] = []
         swap(&batch, &completions)
         batch.removeAll(keepingCapacity: true)
+        var rang = false
         for index in 0..<count {
             guard let cqe = cqes[index] else { continue }
-            batch.append(RawCompletion(tag: cqe.pointee.user_data, result: cqe.pointee.res))
+            if cqe.pointee.user_data == Self.bellTag {
+                rang = true
+            } else {
+                batch.append(RawCompletion(tag: cqe.pointee.user_data, result: cqe.pointee.res))
+            }
         }
         io_uring_cq_advance(ring, UInt32(count))
+        if rang { listenToBell() }
         batch.withUnsafeBufferPointer { onCompletions?($0) }
         swap(&batch, &completions)
         return true

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 
 /// The I/O of pieces.
-extension Lane: IOQueueClient {
+extension Lane {
     /// What an operation was started for; packed into its token.
     struct Purpose {
         enum Step: UInt64 {
@@ -124,8 +124,6 @@ extension Lane: IOQueueClient {
         case .flush: scheduler.flushEnded(purpose.index, destination: purpose.destination, errno: errno)
         }
     }
-
-    func batchEnded() { pump() }
 
     /// Tells the scheduler what happened to a piece, and the job how far it is.
     private func pieceEvent(_ purpose: Purpose, _ tell: (inout JobScheduler) -> Void) {

@@ -6,8 +6,11 @@ import SystemPackage
 /// A serial queue with an engine of its own: does what its scheduler decides for the clients that belong to it.
 ///
 /// Everything but the inbox is touched on the lane's queue only. Commands go through the inbox, so that a burst of them
-/// wakes the lane once.
-final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `queue`
+/// wakes the lane once. A round on the queue (`serve`) takes commands and completions and starts what the scheduler
+/// wants. While completions follow each other closely it waits for them in the engine, for a slice of time at most, so
+/// that whatever else was put on the queue has its turn; otherwise it returns, and the engine's source, the timer or a
+/// command starts the next round.
+final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox` belongs to `queue`
     /// What the lane is asked for from outside.
     enum Command: Sendable {
         case submit(CopyJob)
@@ -41,7 +44,26 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
     var digests: [Int: BufferDigest] = [:]
 
     private static let onLane = DispatchSpecificKey<ObjectIdentifier>()
-    private let inbox = Mutex<[Command]>([])
+    /// How a command reaches the lane.
+    private enum Doorway {
+        /// By a round that has to be put on the queue.
+        case closed
+        /// By a round that is on its way, or looks into the inbox before it waits.
+        case open
+        /// By interrupting a wait in the engine.
+        case bell
+    }
+
+    private struct Inbox {
+        var commands: [Command] = []
+        var doorway = Doorway.closed
+    }
+
+    /// How long a round may stay on the queue, and how long it waits for a completion before it gives up.
+    private static let slice: Nanoseconds = 2_000_000
+    private static let mostPatience: Nanoseconds = 200_000
+
+    private let inbox = Mutex(Inbox())
     private let mapping = DispatchQueue(label: "io.ucopyd.lane.mapping", qos: .utility, attributes: .concurrent)
     private let timer: any DispatchSourceTimer
     private var armedFor: Nanoseconds?
@@ -60,7 +82,7 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
         io.client = self
         timer.setEventHandler { [weak self] in
             self?.armedFor = nil
-            self?.pump()
+            self?.serve()
         }
         timer.activate()
     }
@@ -88,11 +110,16 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
 
     /// Asks for something.
     func post(_ command: Command) {
-        let wake = inbox.withLock { inbox in
-            inbox.append(command)
-            return inbox.count == 1
+        let doorway = inbox.withLock { inbox in
+            inbox.commands.append(command)
+            defer { inbox.doorway = .open }
+            return inbox.doorway
         }
-        if wake { queue.async { self.takeCommands() } }
+        switch doorway {
+        case .closed: queue.async { self.serve() }
+        case .open: break
+        case .bell: io.interrupt()
+        }
     }
 
     /// Takes a client in. Waits for the lane.
@@ -108,7 +135,6 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
     /// Lets a client go that has no jobs. Waits for the lane.
     func remove(_ client: CopyClient) {
         queue.sync {
-            takeCommands()
             guard let index = clientIndex.removeValue(forKey: ObjectIdentifier(client)),
                 let member = members.removeValue(forKey: index)
             else { preconditionFailure("client \(client.name) is no member of its lane") }
@@ -117,15 +143,18 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
         }
     }
 
-    private func takeCommands() {
+    /// Takes the commands; without any, new ones will find the doorway as given. True if there were some.
+    private func takeCommands(otherwise doorway: Doorway) -> Bool {
         let commands = inbox.withLock { inbox in
             var taken: [Command] = []
-            swap(&taken, &inbox)
+            swap(&taken, &inbox.commands)
+            inbox.doorway = taken.isEmpty ? doorway : .open
             return taken
         }
+        guard !commands.isEmpty else { return false }
         scheduler.now = DispatchTime.now().uptimeNanoseconds
         for command in commands { take(command) }
-        pump()
+        return true
     }
 
     private func take(_ command: Command) {
@@ -183,19 +212,53 @@ final class Lane: @unchecked Sendable {  // all state but `inbox` belongs to `qu
 
     // MARK: Work
 
+    /// One round.
+    private func serve() {
+        let end = DispatchTime.now().uptimeNanoseconds + Self.slice
+        _ = io.take()
+        while true {
+            _ = takeCommands(otherwise: .open)
+            pump()
+            if takeCommands(otherwise: io.inFlight > 0 ? .bell : .closed) { continue }
+            guard io.inFlight > 0 else { break }
+            // A few at a time: a return from the kernel costs as much as a completion brings.
+            let some = io.wait(count: max(1, min(io.inFlight / 4, 8)), nanoseconds: patience)
+            if !some {
+                if takeCommands(otherwise: .closed) { continue }
+                break
+            }
+            inbox.withLock { $0.doorway = .open }
+            if scheduler.now >= end {
+                // Another round, behind what else is on the queue.
+                io.submit()
+                queue.async { self.serve() }
+                break
+            }
+        }
+        armTimer()
+    }
+
+    /// How long to wait for completions: no longer than until a sleeper wakes.
+    private var patience: Nanoseconds {
+        guard let wake = scheduler.wakeAt else { return Self.mostPatience }
+        return min(Self.mostPatience, max(wake, scheduler.now) - scheduler.now)
+    }
+
     /// Does everything that the scheduler wants done now.
-    func pump() {
+    private func pump() {
         // Submitting may take completions, and they lead here again: the outer call goes on with them.
         guard !isPumping else { return }
         isPumping = true
         scheduler.now = DispatchTime.now().uptimeNanoseconds
         scheduler.wakeSleepers()
         while let action = scheduler.next() { perform(action) }
-        io.submit()
         isPumping = false
         deliver()
-        armTimer()
     }
+
+    func batchEnded() { pump() }
+
+    func ready() { serve() }
 
     /// Looks for data and holes off the lane: a file system may take its time.
     func map(_ index: Int, from sector: UInt64) {
