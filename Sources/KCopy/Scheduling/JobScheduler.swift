@@ -226,7 +226,9 @@ struct JobScheduler {
         if jobs[job].shape.isZero { return (left, true) }
         guard jobs[job].flags.contains(.skipHoles) else { return (left, false) }
         while let extent = jobs[job].extents.first, extent.end <= jobs[job].cursor { jobs[job].extents.removeFirst() }
-        if let extent = jobs[job].extents.first { return (extent.end - jobs[job].cursor, extent.isHole) }
+        if let extent = jobs[job].extents.first {
+            return (min(extent.end - jobs[job].cursor, left), extent.isHole)
+        }
         if !jobs[job].isMapping {
             jobs[job].isMapping = true
             actions.append(.map(job, from: jobs[job].cursor))
