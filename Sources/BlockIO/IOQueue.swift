@@ -189,7 +189,8 @@ public final class IOQueue {
             slots[index].zeroFill = true
             return hand(index)
         }
-        let transient = error == EINTR || error == EAGAIN || error == ECANCELED
+        // EFAULT: the thread that submitted a link has ended before its second half could start. The memory is good.
+        let transient = error == EINTR || error == EAGAIN || error == ECANCELED || error == EFAULT
         slots[index].attempts += 1
         guard transient, slots[index].attempts < Self.mostAttempts else { return end(index, error) }
         slots[index].link = .none

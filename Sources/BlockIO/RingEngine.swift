@@ -12,7 +12,7 @@ import SystemPackage
 /// a second eventfd, the bell, which the ring always reads.
 ///
 /// A request belongs, for the kernel, to the thread that submitted it, and Dispatch may
-/// end an idle thread: what the kernel then gives back cancelled is started again by `IOQueue`.
+/// end an idle thread: what the kernel then gives back (ECANCELED, EFAULT) is started again by `IOQueue`.
 public final class RingEngine: IOEngine {
     /// Entries of the submission queue; the completion queue has four times as many.
     private static let entries: UInt32 = 256
