@@ -9,6 +9,8 @@ public final class CopyService: Sendable {
 
     /// The engine that the lanes use: "uring" or "blocking".
     public let engineName: String
+    /// Why it is not io_uring, where `auto` could not have that.
+    public let ringRefusal: BlockError?
 
     /// Starts the lanes.
     /// - Parameters:
@@ -20,6 +22,7 @@ public final class CopyService: Sendable {
         precondition(count > 0, "\(count) lanes")
         let first = try Lane(engine: engine)
         engineName = first.engineName
+        ringRefusal = first.ringRefusal
         var all = [first]
         for _ in 1..<max(count, 1) { all.append(try Lane(engine: engine)) }
         self.lanes = all

@@ -35,6 +35,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     }
 
     let engineName: String
+    /// Why the lane has no ring though one would have been taken.
+    let ringRefusal: BlockError?
     let queue = DispatchQueue(label: "io.ucopyd.lane", qos: .userInitiated)
     let io: IOQueue
     var scheduler: JobScheduler
@@ -73,9 +75,17 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     private var isPumping = false
 
     init(engine choice: EngineChoice) throws(BlockError) {
-        let (engine, name) = try Self.makeEngine(choice, queue)
-        engineName = name
-        io = try IOQueue(engine: engine)
+        var ring: RingEngine?
+        var refusal: BlockError?
+        if choice != .blocking {
+            do { ring = try RingEngine(queue: queue) } catch {
+                if choice == .uring { throw error }
+                refusal = error
+            }
+        }
+        ringRefusal = refusal
+        engineName = (ring == nil ? EngineChoice.blocking : .uring).rawValue
+        io = try IOQueue(engine: ring ?? BlockingEngine(queue: queue))
         scheduler = JobScheduler(depth: io.depth, now: DispatchTime.now().uptimeNanoseconds)
         timer = DispatchSource.makeTimerSource(queue: queue)
         queue.setSpecific(key: Self.onLane, value: ObjectIdentifier(self))
@@ -85,17 +95,6 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
             self?.serve()
         }
         timer.activate()
-    }
-
-    private static func makeEngine(
-        _ choice: EngineChoice, _ queue: DispatchQueue
-    ) throws(BlockError) -> (any IOEngine, String) {
-        if choice != .blocking {
-            do { return (try RingEngine(queue: queue), EngineChoice.uring.rawValue) } catch {
-                if choice == .uring { throw error }
-            }
-        }
-        return (BlockingEngine(queue: queue), EngineChoice.blocking.rawValue)
     }
 
     func shutdown() {
