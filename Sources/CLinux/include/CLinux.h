@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLinuxSocket.h"
+
 /// open(2)'s O_DIRECT: a macro that names another macro, which Swift does not import.
 extern const int32_t clinux_o_direct;
 /// fallocate(2)'s FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE: macros behind a feature test.
