@@ -52,8 +52,9 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "KCopy", "BlockIO", "Varlink", "ControlAPI", "CSystemd", system, logging,
+                "KCopy", "BlockIO", "Varlink", "ControlAPI", "CSystemd", "CLinux", system, logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),
 
@@ -77,6 +78,9 @@ let package = Package(
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", system], swiftSettings: strict),
         .testTarget(name: "KCopyTests", dependencies: ["KCopy", "BlockIO", system], swiftSettings: strict),
         .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
+#include <malloc.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -43,3 +44,5 @@ int clinux_fallocate(int fd, int mode, off_t offset, off_t length)
 {
     return result(fallocate(fd, mode, offset, length));
 }
+
+void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }

@@ -1,0 +1,152 @@
+import BlockIO
+import ControlAPI
+import Dispatch
+import Glibc
+import KCopy
+public import Logging
+public import ServiceLifecycle
+import Synchronization
+import SystemPackage
+import UnixSignals
+import Varlink
+
+/// The daemon as one service: sockets, copy service, what systemd is told, the end.
+public final class CopyDaemon: Service {
+    private let configuration: DaemonConfiguration
+    private let logger: Logger
+
+    /// A daemon that does nothing before `run()`.
+    public init(_ configuration: DaemonConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Serves until SIGTERM or SIGINT; a second one cancels jobs that were to finish.
+    /// - Throws: as `run()`.
+    public func runUntilSignalled() async throws {
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: self, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
+    }
+
+    /// Serves until a graceful shutdown is asked for, then stops by the policy.
+    /// - Throws: `DaemonError` where it cannot start (another daemon is there, the engine is forbidden), or where cancelled
+    ///   jobs do not end.
+    public func run() async throws {
+        let service = try startLanes()
+        let control = CopyControl(service: service, limits: configuration.limits, logger: logger)
+        let varlink = try serve(control)
+        let watchdog = ServiceManager.watchdogInterval.map { Watchdog(control, interval: $0) }
+        ServiceManager.ready(status: "engine \(service.engineName), \(configuration.socket)")
+        logger.notice("ready", metadata: ["socket": "\(configuration.socket)"])
+
+        // gracefulShutdown() throws where the task is cancelled instead; both mean the end.
+        try? await gracefulShutdown()
+
+        ServiceManager.stopping()
+        let hanging = await stop(control)
+        await close(varlink)
+        withExtendedLifetime(watchdog) {}
+        guard hanging == 0 else {
+            throw DaemonError("\(hanging) clients", "stop", "I/O of their cancelled jobs does not end")
+        }
+        service.shutdown()
+        logger.notice("stopped")
+    }
+
+    private func startLanes() throws(DaemonError) -> CopyService {
+        do throws(BlockError) {
+            let service = try CopyService(engine: configuration.engine, lanes: configuration.lanes)
+            let why =
+                configuration.engine != .auto
+                ? "it was asked for" : service.engineName == EngineChoice.uring.rawValue
+                    ? "the kernel allows io_uring" : "the kernel does not allow io_uring"
+            logger.notice("engine chosen", metadata: ["engine": "\(service.engineName)", "reason": "\(why)"])
+            return service
+        } catch {
+            throw DaemonError("engine \(configuration.engine.rawValue)", "start", "\(error)")
+        }
+    }
+
+    // MARK: Sockets
+
+    private func serve(_ control: CopyControl) throws -> VarlinkService {
+        let logger = logger
+        let varlink = VarlinkService(
+            info: VarlinkServiceInfo(
+                vendor: "ucopyd", product: "ucopyd", version: DaemonConfiguration.version,
+                url: "https://varlink.org/"),
+            interfaces: [try control.makeInterface()],
+            onEvent: { event in logger.info("\(event)") })
+        do {
+            let sockets = try ServiceManager.takeSockets()
+            for socket in sockets { try varlink.listen(descriptor: socket) }
+            if sockets.isEmpty { try listen(varlink) }
+        } catch let error as VarlinkConnectionError where error.code == .addressInUse {
+            throw DaemonError(
+                configuration.runtimeDirectory.string, "start", "another daemon uses this runtime directory: \(error)")
+        } catch let error as VarlinkConnectionError {
+            throw DaemonError(error.object, error.operation, error.errno.map { "\($0)" } ?? error.reason ?? "failed")
+        }
+        return varlink
+    }
+
+    private func listen(_ varlink: VarlinkService) throws {
+        try makeRuntimeDirectory()
+        // Machines without the group leave the socket to the daemon's own.
+        let group = getgrnam("disk").map { $0.pointee.gr_gid }
+        let mode: FilePermissions = [.ownerReadWrite, .groupReadWrite]
+        do throws(VarlinkConnectionError) {
+            try varlink.listen(path: configuration.socket, mode: mode, group: group)
+        } catch {
+            // A daemon that is not root may not give files away; its own group has to do.
+            guard error.errno == .notPermitted, group != nil else { throw error }
+            try varlink.listen(path: configuration.socket, mode: mode)
+        }
+    }
+
+    private func makeRuntimeDirectory() throws(DaemonError) {
+        let path = configuration.runtimeDirectory.string
+        guard mkdir(path, 0o755) != 0, errno != EEXIST else { return }
+        throw DaemonError(path, "make the runtime directory", "\(Errno(rawValue: errno))")
+    }
+
+    // MARK: The end
+
+    private func stop(_ control: CopyControl) async -> Int {
+        let second = SecondSignal { [logger] in
+            logger.notice("asked to stop again: cancelling the jobs")
+            control.cancelEverything()
+        }
+        defer { second.cancel() }
+        return await withCheckedContinuation { continuation in
+            control.stop(configuration.stopPolicy, timeout: configuration.stopTimeout) { hanging in
+                continuation.resume(returning: hanging)
+            }
+        }
+    }
+
+    private func close(_ varlink: VarlinkService) async {
+        await withCheckedContinuation { continuation in
+            varlink.shutdown { continuation.resume() }
+        }
+    }
+}
+
+/// Runs an action when SIGTERM or SIGINT comes once more.
+private struct SecondSignal {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ action: @escaping @Sendable () -> Void) {
+        sources = [SIGTERM, SIGINT].map { number in
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler(handler: action)
+            source.activate()
+            return source
+        }
+    }
+
+    func cancel() { sources.forEach { $0.cancel() } }
+}
