@@ -77,7 +77,7 @@ public final class CopyDaemon: Service {
         let varlink = VarlinkService(
             info: VarlinkServiceInfo(
                 vendor: "ucopyd", product: "ucopyd", version: DaemonConfiguration.version,
-                url: "https://varlink.org/"),
+                url: ""),
             interfaces: [try control.makeInterface()],
             onEvent: { event in logger.info("\(event)") })
         do {

@@ -40,4 +40,7 @@ int clinux_setfl(int fd, int flags);
 /// fallocate(2), for C libraries whose header hides it behind a feature test. 0 or a negative errno.
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
 
+/// mallopt(3) with M_ARENA_MAX: how many heaps threads share at most. malloc.h is not among the headers that Swift imports.
+void clinux_limit_arenas(int count);
+
 #endif

@@ -60,6 +60,7 @@ extension CopyControl {
     private func destroyClient(_ call: VarlinkCall) throws(VarlinkError) {
         let parameters = try call.decode(CopyInterface.DestroyClient.Parameters.self)
         let client = try declared { () throws(CopyInterface.Failure) in try self.client(parameters.client, for: call.peer) }
+        if parameters.cancel != true { client.liftHold() }
         end(client.number, cancel: parameters.cancel == true) { call.reply(CopyInterface.Empty()) }
     }
 

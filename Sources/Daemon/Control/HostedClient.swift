@@ -52,6 +52,12 @@ final class HostedClient: Sendable {
         copy.setRate(rate)
     }
 
+    /// Lifts a rate that holds the jobs: whoever waits for them would wait for ever.
+    func liftHold() {
+        let rate = profile.rate.withLock { $0 }
+        if rate.percent == 0 || rate.bytesPerSecond == 0 { setRate(.unlimited) }
+    }
+
     /// Gives the pages back. Blocks for the last callback; no job may be outstanding.
     func destroy() {
         copy.destroy()

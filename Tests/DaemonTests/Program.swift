@@ -1,0 +1,54 @@
+import Glibc
+import Synchronization
+
+/// A value that closures on other threads may change.
+final class Box<T: Sendable>: Sendable {
+    private let value: Mutex<T>
+    init(_ value: T) { self.value = Mutex(value) }
+    func get() -> T { value.withLock { $0 } }
+    func set(_ new: T) { value.withLock { $0 = new } }
+}
+
+/// Another process.
+final class Program: Sendable {
+    let id: pid_t
+
+    private init(id: pid_t) { self.id = id }
+
+    /// Starts a program.
+    /// - Parameters:
+    ///   - environment: added to this process's own.
+    ///   - output: the file that gets standard output and error; nowhere without.
+    ///   - input: what descriptors 3 and up are to be.
+    static func start(
+        _ path: String, _ arguments: [String], environment: [String: String] = [:], output: String = "/dev/null"
+    ) -> Program? {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var variables: [String] = environment.map { "\($0.key)=\($0.value)" }
+        var entry = environ
+        while let variable = entry.pointee {
+            let text = String(cString: variable)
+            if !environment.keys.contains(where: { text.hasPrefix("\($0)=") }) { variables.append(text) }
+            entry += 1
+        }
+        var id = pid_t()
+        let argv = ([path] + arguments).map { strdup($0) } + [nil]
+        let envp = variables.map { strdup($0) } + [nil]
+        defer { for text in argv + envp { free(text) } }
+        guard posix_spawn(&id, path, &actions, nil, argv, envp) == 0 else { return nil }
+        return Program(id: id)
+    }
+
+    func signal(_ number: Int32) { kill(id, number) }
+
+    /// Waits for the end: the exit status, or minus the signal.
+    func wait() -> Int32 {
+        var status: Int32 = 0
+        while waitpid(id, &status, 0) < 0 && errno == EINTR {}
+        return status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f)
+    }
+}
