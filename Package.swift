@@ -81,6 +81,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests", dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],
             swiftSettings: strict),
+        .testTarget(
+            name: "CommandLineTests", dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", system], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

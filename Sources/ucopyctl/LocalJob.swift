@@ -19,8 +19,8 @@ struct LocalJob: RunningJob {
         }
         do {
             let service = try CopyService(engine: engine, lanes: 1)
-            client = try CopyClient(service: service, pages: order.pages, name: "ucopyctl", priority: CopyPriority(order.priority))
-            client.setRate(order.rate)
+            client = try CopyClient(
+                service: service, pages: order.pages, name: "ucopyctl", priority: CopyPriority(order.priority), rate: order.rate)
             job = if let source = plan.source {
                 try client.copy(from: source, to: plan.destinations, flags: order.flags, completion: completion)
             } else {

@@ -20,7 +20,7 @@ struct Transfer {
             force: options.force, readBack: flags.contains(.verify))
         let order = JobOrder(
             verb: verb, plan: plan, flags: allFlags, rate: options.rate, priority: options.priority,
-            pages: options.pages ?? plan.usefulPages(most: TransferOptions.defaultPages, verify: flags.contains(.verify)),
+            pages: options.pages ?? plan.usefulPages(most: TransferOptions.defaultPages),
             force: options.force)
         if options.detach { return try detach(order) }
 
@@ -33,8 +33,8 @@ struct Transfer {
             : try DaemonJob(order, options.connection, watched: progress.isWanted, mailbox)
         let report = try withExtendedLifetime(interrupts) { try follow(job, mailbox, &progress) }
         try conclude(ReportText(
-            verb: verb, source: plan.source.map(RegionArgument.init), destinations: plan.destinations.map(RegionArgument.init),
-            report: report))
+            verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
+            destinations: plan.destinations.map(RegionArgument.init), report: report))
     }
 
     private var allFlags: CopyFlags {

@@ -62,8 +62,8 @@ struct TransferOptions: ParsableArguments {
     }
 
     private static func pages(_ text: String) throws -> Int {
-        guard let pages = Int(text), (1...CopyClient.pageLimit).contains(pages) else {
-            throw ValidationError("a budget is 1 to \(CopyClient.pageLimit) pages of 4 KiB")
+        guard let pages = Int(text), (1...CopyClient.mostPages).contains(pages) else {
+            throw ValidationError("a budget is 1 to \(CopyClient.mostPages) pages of 4 KiB")
         }
         return pages
     }

@@ -37,10 +37,8 @@ struct TransferPlan {
     var sectors: UInt64 { source?.range.count ?? destinations.first?.range.count ?? 0 }
 
     /// The pages that the job can make use of, and never more than `most`: locking memory takes time.
-    func usefulPages(most: Int, verify: Bool) -> Int {
-        let pages = sectors / UInt64(Sector.perPage) + 1
-        // Verification reads back into pages of its own.
-        return Int(min(pages * (verify ? 2 : 1), UInt64(most)))
+    func usefulPages(most: Int) -> Int {
+        Int(min(sectors / UInt64(Sector.perPage) + 1, UInt64(most)))
     }
 
     private static func open(_ path: String, _ access: BlockDevice.Access, claim: Bool) throws(Failure) -> BlockDevice {
