@@ -27,6 +27,9 @@ struct DaemonJob: RunningJob {
 
     var bytesDone: UInt64? { nil }
 
+    /// The daemon gives the job's devices back by itself; this process's go with it.
+    func end() {}
+
     func cancel() {
         DispatchQueue(label: "cancel").async { [self] in
             do {

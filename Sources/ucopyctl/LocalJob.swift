@@ -3,15 +3,14 @@ import ControlAPI
 import KCopy
 
 /// A job in this process.
-///
-/// The client and its lane are never given back: the process ends with its only job, and everything
-/// a job leaves behind has been flushed before its end is told.
 struct LocalJob: RunningJob {
     private let client: CopyClient
     private let job: CopyJob
+    private let devices: [BlockDevice]
 
     init(_ order: JobOrder, engine: EngineChoice, _ mailbox: Mailbox) throws(Failure) {
         let plan = order.plan
+        devices = ((plan.source.map { [$0] } ?? []) + plan.destinations).map(\.device)
         let start = Clock.seconds()
         let completion: @Sendable (CopyResult) -> Void = { [sectors = plan.sectors, count = plan.destinations.count] result in
             let seconds = Clock.seconds() - start
@@ -38,6 +37,13 @@ struct LocalJob: RunningJob {
     var bytesDone: UInt64? { job.progress.done << UInt64(Sector.shift) }
 
     func cancel() { job.cancel() }
+
+    /// Lets go of the devices. The lane ends with the process, but its ring would go on holding them,
+    /// and their claims, for a moment after that: whoever opens them next would find them busy.
+    func end() {
+        client.destroy()
+        for device in devices { device.close() }
+    }
 }
 
 extension CopyPriority {

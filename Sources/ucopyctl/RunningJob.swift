@@ -21,4 +21,6 @@ protocol RunningJob {
     var bytesDone: UInt64? { get }
     /// Asks the job to stop; its end still comes.
     func cancel()
+    /// Gives back what the job took. Called when it has ended.
+    func end()
 }

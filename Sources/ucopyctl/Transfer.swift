@@ -32,6 +32,7 @@ struct Transfer {
             ? try LocalJob(order, engine: options.engine ?? .auto, mailbox)
             : try DaemonJob(order, options.connection, watched: progress.isWanted, mailbox)
         let report = try withExtendedLifetime(interrupts) { try follow(job, mailbox, &progress) }
+        job.end()
         try conclude(ReportText(
             verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
             destinations: plan.destinations.map(RegionArgument.init), report: report))
