@@ -1,24 +1,28 @@
 import ControlAPI
 import Glibc
 import KCopy
-import BlockIO
 import Testing
 
 @testable import ucopyctl
 
 @Suite("What is told of a job's end")
 struct ReportTextTests {
-    private func text(_ change: (inout CopyResult) -> Void, verb: String = "copy") -> ReportText {
+    private func text(_ change: (inout JobReport) -> Void, verb: String = "copy") -> ReportText {
         var result = CopyResult()
         result.copied = 2048
         result.resumeAt = 2048
-        change(&result)
+        var report = JobReport(result, sectors: 2048, destinations: 2, seconds: 0.5)
+        change(&report)
         return ReportText(
             verb: verb, source: verb == "zero" ? nil : RegionArgument(path: "/dev/a", sector: 100, count: 2048),
             destinations: [
                 RegionArgument(path: "/dev/b", sector: 0, count: 2048), RegionArgument(path: "/dev/my disk", sector: 1024, count: 2048),
             ],
-            report: JobReport(result, sectors: 2048, destinations: 2, seconds: 0.5))
+            report: report)
+    }
+
+    private func fault(_ destination: Int?, _ sector: UInt64, _ count: UInt64, _ errno: Int32) -> CopyInterface.Fault {
+        CopyInterface.Fault(destination: destination, sector: sector, count: count, errno: errno, reason: "")
     }
 
     @Test("success is a summary in one line")
@@ -32,11 +36,11 @@ struct ReportTextTests {
     func faults() {
         let lines = text { result in
             result.readError = true
-            result.writeErrors = 0b11
+            result.writeErrors = [true, true]
             result.faults = [
-                CopyFault(side: .destination(1), range: SectorRange(start: 8, count: 1024), errno: ENOSPC),
-                CopyFault(side: .source, range: SectorRange(start: 16, count: 8), errno: EIO),
-                CopyFault(side: .destination(1), range: SectorRange(start: 0, count: 8), errno: EILSEQ),
+                fault(1, 8, 1024, ENOSPC),
+                fault(nil, 16, 8, EIO),
+                fault(1, 0, 8, EILSEQ),
             ]
         }.faults
         #expect(
@@ -51,8 +55,8 @@ struct ReportTextTests {
     @Test("a job that was stopped says where to go on, in words for a shell")
     func stop() {
         let stopped = text { result in
-            result.isCancelled = true
-            result.copied = 1024
+            result.cancelled = true
+            result.bytes = 1024 * 512
             result.resumeAt = 1000
         }
         #expect(
@@ -64,13 +68,13 @@ struct ReportTextTests {
 
     @Test("a zeroing goes on with counts, because there is no source to tell them")
     func stoppedZero() {
-        let stopped = text({ $0.isCancelled = true; $0.resumeAt = 8 }, verb: "zero")
+        let stopped = text({ $0.cancelled = true; $0.resumeAt = 8 }, verb: "zero")
         #expect(stopped.resume == ["/dev/b@8+2040", "/dev/my disk@1032+2040"])
     }
 
     @Test("the object has no regions to go on with when nothing is left")
     func object() throws {
-        let json = try JSONText.encode(ReportObject(text { $0.writeErrors = 2 }))
+        let json = try JSONText.encode(ReportObject(text { $0.writeErrors = [false, true] }))
         #expect(json.contains(#""writeErrors":[false,true]"#))
         #expect(json.contains(#""bytes":1048576,"#))
         #expect(!json.contains("resume\""))
