@@ -35,7 +35,9 @@ struct CancelCommand: ParsableCommand {
 
     /// What became of a job: one that ended before is not called cancelled.
     private static func describe(_ job: CopyInterface.Job) -> String {
-        "job \(job.job): \(job.state.rawValue): \(Human.size(job.copiedBytes)) of \(Human.size(job.totalBytes)), resume at sector \(job.resumeAt) of the region"
+        let amount = "\(Human.size(job.copiedBytes)) of \(Human.size(job.totalBytes))"
+        let resume = job.state == .cancelled ? ", resume at sector \(job.resumeAt) of the region" : ""
+        return "job \(job.job): \(job.state.rawValue): \(amount)\(resume)"
     }
 }
 

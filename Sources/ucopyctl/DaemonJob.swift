@@ -93,7 +93,7 @@ struct DaemonJob: RunningJob {
             }
             return .ended(JobReport(last))
         } catch {
-            var failure = Failure(error, "job \(number)")
+            var failure = Failure(error, "watch job \(number)")
             failure.reason += "; the job is cancelled with its connection, its destinations are incomplete"
             return .lost(failure)
         }

@@ -87,7 +87,10 @@ final class CommandRun {
         return pid
     }
 
-    func signal(_ number: Int32) { kill(pid, number) }
+    /// Sends a signal, unless the program's end was waited for: its number may be somebody else's then.
+    func signal(_ number: Int32) {
+        if !isReaped { kill(pid, number) }
+    }
 
     /// Reads what there is on any of the pipes; false at the end of all of them.
     private func readSome() -> Bool {
