@@ -79,6 +79,20 @@ struct DaemonTests {
         #expect(try contents(target).allSatisfy { $0 == 0xee })
     }
 
+    @Test("errors that the daemon met are told as local ones are, and its good destinations are complete", .enabled(if: SmallFileSystem.isPossible))
+    func faults() throws {
+        let (source, good) = try files(4 << 20)
+        let mount = try TemporaryDirectory()
+        let small = try SmallFileSystem(on: mount.path, bytes: 1 << 20)
+        let full = try small.sparse("full", 4 << 20)
+        let result = try daemon.ctl("copy", "--ignore-errors", "--json", source, good, full)
+        #expect(result.status == 3, "\(result)")
+        #expect(result.output.contains(#""writeErrors":[false,true]"#))
+        #expect(result.error.contains(try Regex("ucopyctl: \(full): write at sector [0-9]+\\+[0-9]+: No space left on device\n")))
+        #expect(try contents(good) == contents(source))
+        #expect(small.path == mount.path)
+    }
+
     @Test("SIGINT cancels the daemon's job, and the printed command completes the copy")
     func interrupt() throws {
         let (source, target) = try files(4 << 20)
