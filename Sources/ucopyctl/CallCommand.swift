@@ -5,8 +5,8 @@ import Varlink
 
 /// `ucopyctl call`.
 struct CallCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "call", abstract: "Call a Varlink method and print what it answers, one JSON object per line.")
+    static let configuration = CommandConfiguration.verb(
+        "call", abstract: "Call a Varlink method and print what it answers, one JSON object per line.")
 
     @Flag(help: "Ask for several replies, and print each.")
     var more = false

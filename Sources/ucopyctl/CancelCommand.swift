@@ -3,8 +3,8 @@ import ControlAPI
 
 /// `ucopyctl cancel`.
 struct CancelCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "cancel", abstract: "Stop jobs, and wait until they have stopped.")
+    static let configuration = CommandConfiguration.verb(
+        "cancel", abstract: "Stop jobs, and wait until they have stopped.")
 
     @OptionGroup var connection: ConnectionOptions
 

@@ -3,8 +3,8 @@ import KCopy
 
 /// `ucopyctl copy`.
 struct CopyCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "copy", abstract: "Copy a region to 1 to 8 others.",
+    static let configuration = CommandConfiguration.verb(
+        "copy", abstract: "Copy a region to 1 to 8 others.",
         discussion: "A region is PATH[@SECTOR[+COUNT]], in sectors of 512 bytes.")
 
     @Flag(help: "Do not read holes and do not write zeroes; the destinations zero them.")

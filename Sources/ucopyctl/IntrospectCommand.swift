@@ -4,8 +4,8 @@ import Varlink
 
 /// `ucopyctl introspect`.
 struct IntrospectCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "introspect", abstract: "Print an interface's description, or the names of the daemon's interfaces.")
+    static let configuration = CommandConfiguration.verb(
+        "introspect", abstract: "Print an interface's description, or the names of the daemon's interfaces.")
 
     @OptionGroup var connection: ConnectionOptions
 

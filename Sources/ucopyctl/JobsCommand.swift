@@ -4,8 +4,8 @@ import Glibc
 
 /// `ucopyctl jobs`.
 struct JobsCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "jobs", abstract: "List the daemon's jobs, whoever started them.")
+    static let configuration = CommandConfiguration.verb(
+        "jobs", abstract: "List the daemon's jobs, whoever started them.")
 
     @Flag(help: "Print a JSON array.")
     var json = false

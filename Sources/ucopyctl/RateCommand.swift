@@ -4,8 +4,8 @@ import KCopy
 
 /// `ucopyctl rate`.
 struct RateCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "rate", abstract: "Change how fast a running job may go.",
+    static let configuration = CommandConfiguration.verb(
+        "rate", abstract: "Change how fast a running job may go.",
         discussion: "RATE is bytes per second (64M, 64MB), a share of the time (50%), or unlimited. It replaces both former limits.")
 
     @OptionGroup var connection: ConnectionOptions

@@ -4,8 +4,8 @@ import Varlink
 
 /// `ucopyctl version`.
 struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Print this program's version, and the daemon's where it answers.")
+    static let configuration = CommandConfiguration.verb(
+        "version", abstract: "Print this program's version, and the daemon's where it answers.")
 
     @Flag(help: "Print a JSON object.")
     var json = false

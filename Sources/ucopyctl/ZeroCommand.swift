@@ -2,8 +2,8 @@ import ArgumentParser
 
 /// `ucopyctl zero`.
 struct ZeroCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "zero", abstract: "Write zeroes to 1 to 8 regions of the same length.",
+    static let configuration = CommandConfiguration.verb(
+        "zero", abstract: "Write zeroes to 1 to 8 regions of the same length.",
         discussion: "A region is PATH[@SECTOR[+COUNT]], in sectors of 512 bytes.")
 
     @OptionGroup var options: TransferOptions
