@@ -65,12 +65,14 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "CKCopyd"),
         .target(
-            name: "KCopyd", dependencies: ["CKCopyd", "KCopy", "BlockIO", "ControlAPI", "Varlink", system],
-            swiftSettings: strict,
+            name: "KCopyd", dependencies: ["CKCopyd", "KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system],
+            exclude: ["exports.map"], swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags([
                     "-static-stdlib",
                     "-Xlinker", "-soname=libkcopyd.so.0",
+                    // The lanes' threads run until the process ends: dlclose must not take their code away.
+                    "-Xlinker", "-z", "-Xlinker", "nodelete",
                     "-Xlinker", "--version-script=Sources/KCopyd/exports.map",
                 ])
             ]),
