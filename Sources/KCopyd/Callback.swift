@@ -1,5 +1,4 @@
 import CKCopyd
-import KCopy
 
 /// A callback of a C program and the context it asked to be handed back.
 ///
@@ -24,26 +23,20 @@ struct Callback: @unchecked Sendable {
     var contextNumber: UInt { UInt(bitPattern: context) }
 
     /// Tells the program how a job ended.
-    func call(_ result: CopyResult) {
+    func call(_ outcome: JobOutcome) {
         switch function {
         case .notify(let notify):
             // The classic callback has no word for "cancelled", and must not say "copied".
-            notify(result.readError || result.isCancelled ? 1 : 0, result.writeErrors, context)
+            notify(outcome.readError || outcome.isCancelled ? 1 : 0, outcome.writeErrors, context)
         case .result(let notify):
-            var report = kcopyd_result(result)
+            var report = kcopyd_result(
+                read_err: outcome.readError ? 1 : 0,
+                write_err: outcome.writeErrors,
+                cancelled: outcome.isCancelled ? 1 : 0,
+                error: -outcome.errno,
+                copied: outcome.copied,
+                resume_at: outcome.resumeAt)
             notify(&report, context)
         }
-    }
-}
-
-extension kcopyd_result {
-    init(_ result: CopyResult) {
-        self.init(
-            read_err: result.readError || result.isCancelled ? 1 : 0,
-            write_err: result.writeErrors,
-            cancelled: result.isCancelled ? 1 : 0,
-            error: -(result.faults.first?.errno ?? 0),
-            copied: result.copied,
-            resume_at: result.resumeAt)
     }
 }

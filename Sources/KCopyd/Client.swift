@@ -7,7 +7,9 @@ import SystemPackage
 protocol CopyBackend: Sendable {
     /// Starts a copy, or a zeroing where there is no source. The completion is called once, on the
     /// client's queue, if nothing is thrown.
-    func start(_ request: CopyRequest, completion: @escaping @Sendable (CopyResult) -> Void) throws(CallError) -> any RunningJob
+    func start(
+        _ request: CopyRequest, completion: @escaping @Sendable (JobOutcome) -> Void
+    ) throws(CallError) -> any RunningJob
     /// Changes the limits.
     func setRate(_ rate: CopyRate) throws(CallError)
     /// Waits for all jobs and their completions; from a completion of this client, returns at once
@@ -27,6 +29,13 @@ struct CopyRequest: Sendable {
     var source: IORegion?
     var destinations: [IORegion]
     var flags: CopyFlags
+
+    /// Refuses devices that are not open for what is to be done with them.
+    /// - Throws: EPERM.
+    func requireAccess() throws(CallError) {
+        let isAllowed = (source?.device.isReadable ?? true) && destinations.allSatisfy { $0.device.isWritable }
+        guard isAllowed else { throw CallError(.notPermitted) }
+    }
 }
 
 /// What a `struct kcopyd_client` handle stands for: a backend, and which context each job was
@@ -55,12 +64,13 @@ final class Client: Sendable {
 
     /// Starts a request and calls back when it has ended.
     func start(_ request: CopyRequest, _ callback: Callback) throws(CallError) {
+        try request.requireAccess()
         let ticket = enter(callback.contextNumber)
         let job: any RunningJob
         do {
-            job = try backend.start(request) { result in
+            job = try backend.start(request) { outcome in
                 self.leave(ticket)
-                callback.call(result)
+                callback.call(outcome)
             }
         } catch {
             leave(ticket)

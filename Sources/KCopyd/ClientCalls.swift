@@ -1,7 +1,9 @@
 import BlockIO
 import CKCopyd
 import Glibc
+import ControlAPI
 import KCopy
+import SystemPackage
 
 /// The clients of C programs.
 let clients = HandleTable<Client>(mark: 0x4B43)
@@ -13,6 +15,17 @@ public func kcopyd_client_create(
     answer { () throws(CallError) in
         let result = try required(result)
         result.pointee = clients.insert(Client(try LocalClient(pages: num_pages)))
+    }
+}
+
+@c @implementation
+public func kcopyd_client_connect(
+    _ socket_path: UnsafePointer<CChar>?, _ num_pages: UInt32, _ result: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+    answer { () throws(CallError) in
+        let result = try required(result)
+        let socket = socket_path.map { FilePath(platformString: $0) } ?? ControlSocket.path()
+        result.pointee = clients.insert(Client(try HostedClient(socket: socket, pages: num_pages)))
     }
 }
 

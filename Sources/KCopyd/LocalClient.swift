@@ -16,8 +16,9 @@ final class LocalClient: CopyBackend {
     }
 
     func start(
-        _ request: CopyRequest, completion: @escaping @Sendable (CopyResult) -> Void
+        _ request: CopyRequest, completion: @escaping @Sendable (JobOutcome) -> Void
     ) throws(CallError) -> any RunningJob {
+        let completion: @Sendable (CopyResult) -> Void = { completion(JobOutcome($0)) }
         do {
             guard let source = request.source else {
                 return try client.zero(request.destinations, flags: request.flags, completion: completion)

@@ -73,7 +73,7 @@ struct kcopyd_result {
 /*
  * Called once for every copy that was started: one call at a time for each client, in the order in which
  * its copies end, never within the call that started the copy. May call everything declared here.
- * A cancelled copy has read_err 1, so that it never looks like a complete one.
+ * A cancelled copy has read_err 1 here, so that it never looks like a complete one.
  */
 typedef void (*kcopyd_notify_fn)(int read_err, unsigned int write_err, void *context);
 
