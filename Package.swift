@@ -73,6 +73,9 @@ let package = Package(
                     "-Xlinker", "-soname=libkcopyd.so.0",
                     // The lanes' threads run until the process ends: dlclose must not take their code away.
                     "-Xlinker", "-z", "-Xlinker", "nodelete",
+                    // Foundation's own parts, which only --static-swift-stdlib would name; what is still missing then
+                    // is an error here rather than in somebody's program.
+                    "-l_FoundationCollections", "-l_FoundationCShims", "-Xlinker", "-z", "-Xlinker", "defs",
                     "-Xlinker", "--version-script=Sources/KCopyd/exports.map",
                 ])
             ]),
@@ -85,6 +88,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests", dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", system], swiftSettings: strict),
+        // Tests of the C library compile and run C programs against the built product; they link nothing of it.
+        .testTarget(name: "KCopydTests", exclude: ["Programs"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,38 @@
+import Foundation
+import Testing
+
+/// A program that was run to its end.
+struct Command {
+    /// The exit status; 124 where it had to be stopped.
+    let status: Int32
+    /// What it wrote to standard output and standard error.
+    let output: String
+
+    /// Runs a program, for a minute at most: a hang is a failure.
+    static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Command {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/timeout")
+        process.arguments = ["--kill-after=5", "60"] + arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        let pipe = Pipe()
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        return Command(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+    }
+
+    /// Runs a program that has to succeed.
+    @discardableResult
+    static func succeed(
+        _ arguments: [String], environment: [String: String] = [:], at location: SourceLocation = #_sourceLocation
+    ) throws -> String {
+        let command = try run(arguments, environment: environment)
+        try #require(
+            command.status == 0, "\(arguments.joined(separator: " ")): status \(command.status): \(command.output)",
+            sourceLocation: location)
+        return command.output
+    }
+}
