@@ -138,6 +138,22 @@ struct CopyTests {
         #expect(try workshop.bytes(copy) == workshop.bytes(source))
     }
 
+    @Test("claim a device again once it is closed", arguments: Host.all)
+    func reclaim(host: Host) throws {
+        let source = try workshop.image("source", bytes: 64 << 10)
+        let copy = try workshop.loop(try workshop.blank("copy", bytes: 64 << 10), blockSize: 512)
+        try workshop.run("reclaim.c", [source, copy], host: host)
+        #expect(try workshop.bytes(copy) == workshop.bytes(source))
+    }
+
+    @Test("keep their signals to themselves", arguments: Host.all)
+    func signals(host: Host) throws {
+        let source = try workshop.image("source", bytes: 4 << 10)
+        let copy = try workshop.blank("copy", bytes: 4 << 10)
+        try workshop.run("signals.c", [source, copy], host: host)
+        #expect(try workshop.bytes(copy) == workshop.bytes(source))
+    }
+
     @Test("may be C++")
     func plusPlus() throws {
         let source = try workshop.image("source", bytes: Self.size)
