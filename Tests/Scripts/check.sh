@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Every test that this machine can run. Runs all of them, then says which failed; exit status 1 when one did.
+#
+# The tests find what they need in the environment:
+#   UCOPYD_BIN_DIR      the folder of ucopyd, ucopyctl and libkcopyd.so, built for debugging
+#   UCOPYD_TEST_PYTHON  a Python with the PyPI package varlink
+#   UCOPYD_TEST_ENGINE  the engine that the tests of the copy service use; unset: the best that the kernel allows
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+failed=()
+# step SECONDS NAME COMMAND...: runs a command, remembers its failure.
+step() {
+    local limit=$1 name=$2 begin=$SECONDS status=0
+    shift 2
+    printf '\n== %s\n' "$name"
+    timeout --foreground --kill-after 10 "$limit" "$@" || status=$?
+    ((status != 124)) || echo "$name: stopped after $limit seconds"
+    if ((status == 0)); then
+        echo "== $name: passed ($((SECONDS - begin)) s)"
+    else
+        echo "== $name: FAILED, status $status ($((SECONDS - begin)) s)"
+        failed+=("$name")
+    fi
+}
+# must SECONDS NAME COMMAND...: a step without which the others make no sense.
+must() {
+    step "$@"
+    ((${#failed[@]} == 0)) || exit 1
+}
+
+make_venv() {
+    local python=.build/venv/bin/python
+    mkdir -p .build
+    [[ -x $python ]] || python3 -m venv .build/venv
+    "$python" -c 'import varlink' 2> /dev/null || "$python" -m pip install --quiet --disable-pip-version-check varlink
+}
+
+must 1200 "build for debugging" swift build --build-tests --quiet
+# The tests of the programs and of the C library run what lies in this folder.
+for product in ucopyd ucopyctl kcopyd; do
+    must 900 "build $product" swift build --quiet --product "$product"
+done
+UCOPYD_BIN_DIR=$(swift build --show-bin-path)
+export UCOPYD_BIN_DIR
+
+printf '\n== Python with varlink\n'
+make_venv || { echo "check: .build/venv: cannot install the Python package varlink" >&2; exit 1; }
+UCOPYD_TEST_PYTHON=$PWD/.build/venv/bin/python
+export UCOPYD_TEST_PYTHON
+
+step 120 "format" make --no-print-directory lint
+step 60 "manual pages" Tests/Scripts/manual-pages.sh
+step 60 "options in --help and in the manual pages" python3 Tests/Scripts/options.py "$UCOPYD_BIN_DIR" Docs
+step 900 "tests" swift test --skip-build
+step 600 "tests, blocking engine" env UCOPYD_TEST_ENGINE=blocking \
+    swift test --skip-build --filter 'KCopyTests|BlockIOTests'
+
+# The sanitizers: the rooms that share memory between threads or give it to the kernel.
+step 900 "tests, thread sanitizer" swift test --quiet --sanitize=thread --scratch-path .build-tsan \
+    --filter 'KCopyTests|BlockIOTests|VarlinkTests'
+step 900 "tests, address sanitizer" env LSAN_OPTIONS="suppressions=$PWD/Tests/Scripts/leaks.supp:print_suppressions=0" \
+    swift test --quiet --sanitize=address --scratch-path .build-asan --filter 'KCopyTests|BlockIOTests|VarlinkTests'
+
+echo
+if ((${#failed[@]})); then
+    printf 'check: %d failed after %d minutes:\n' "${#failed[@]}" $((SECONDS / 60))
+    printf '  %s\n' "${failed[@]}"
+    exit 1
+fi
+echo "check: everything passed in $((SECONDS / 60)) minutes"
