@@ -308,9 +308,9 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
 
-    rig = None
+    rig = Rig(options.programs)
     try:
-        rig = Rig(options.programs, (1100 if options.quick else 8500) * MIB)
+        rig.make_folder((1100 if options.quick else 8500) * MIB)
         bench = Bench(rig, options)
         if not rig.in_memory:
             print("bench: no room in /dev/shm: the images are on a disk, and the disk is what is measured")
@@ -325,8 +325,7 @@ def main():
         print(f"bench: {failure}", file=sys.stderr)
         return 2
     finally:
-        if rig is not None:
-            rig.close()
+        rig.close()
 
 
 sys.exit(main())

@@ -37,15 +37,20 @@ def output_of(*command):
 
 
 class Rig:
-    def __init__(self, programs, need):
-        """Makes a folder with room for `need` bytes, in memory where it fits."""
+    def __init__(self, programs):
         self.programs = os.path.abspath(programs)
         self.folder = None
         self.daemon = None
         self.child = None
         self.mounts = []
+
+    def make_folder(self, need):
+        """Makes a folder with room for `need` bytes, in memory where it fits."""
         self.folder = tempfile.mkdtemp(prefix="ucopyd-bench.", dir=self._base(need))
-        self.in_memory = self.folder.startswith("/dev/shm/")
+
+    @property
+    def in_memory(self):
+        return self.folder.startswith("/dev/shm/")
 
     @staticmethod
     def _base(need):
@@ -180,6 +185,8 @@ class Rig:
     def close(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        if self.folder is None:
+            return
         if self.child is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self.child, signal.SIGKILL)
