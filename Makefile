@@ -7,9 +7,11 @@ SOVERSION := 0
 
 BINDIR  := $(PREFIX)/bin
 SBINDIR := $(PREFIX)/sbin
-LIBDIR  := $(PREFIX)/lib
+LIB     ?= lib
+LIBDIR  := $(PREFIX)/$(LIB)
 INCLUDEDIR := $(PREFIX)/include
 MANDIR  := $(PREFIX)/share/man
+PKGCONFIG_TEMPLATE := $(firstword $(wildcard kcopyd.pc.in Sources/CKCopyd/kcopyd.pc.in Sources/KCopyd/kcopyd.pc.in))
 UNITDIR := $(PREFIX)/lib/systemd/system
 
 RELEASE := .build/release
@@ -72,8 +74,8 @@ install:
 	ln -sf libkcopyd.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libkcopyd.so
 	install -D -m 644 Sources/CKCopyd/include/kcopyd.h $(DESTDIR)$(INCLUDEDIR)/kcopyd.h
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)
-	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
-	    -e 's|@VERSION@|$(VERSION)|g' $$(find Sources -name kcopyd.pc.in) > $(DESTDIR)$(LIBDIR)/pkgconfig/kcopyd.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIB)|g' -e 's|@VERSION@|$(VERSION)|g' $(PKGCONFIG_TEMPLATE) \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/kcopyd.pc
 	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/kcopyd.pc
 	set -e; for unit in systemd/*; do \
 	    sed -e 's|@SBINDIR@|$(SBINDIR)|g' "$$unit" > $(DESTDIR)$(UNITDIR)/$$(basename "$$unit" .in); \
