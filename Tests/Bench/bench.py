@@ -41,9 +41,10 @@ class Row:
         self.passed = ratio >= bar if at_least else ratio <= bar
 
     def print(self):
-        peer = f"{self.peer:10.3f} {self.peer_name}" if self.peer is not None else " " * 10
+        scale, unit = (1000, "ms") if self.unit == "s" and self.measured < 0.1 else (1, self.unit)
+        peer = f"{self.peer * scale:10.3f} {self.peer_name}" if self.peer is not None else " " * 10
         spread = f"{self.spread * 100:.0f} %" if self.spread is not None else "-"
-        print(f"{ROWS[self.name]:<55} {self.measured:10.3f} {self.unit:<6} {peer:<21} {self.ratio:8.3f} "
+        print(f"{ROWS[self.name]:<55} {self.measured * scale:10.3f} {unit:<6} {peer:<21} {self.ratio:8.3f} "
               f"{'>=' if self.at_least else '<='} {self.bar:<6g} {'pass' if self.passed else 'MISS':<5} {spread:>6}")
 
     @staticmethod
@@ -171,8 +172,10 @@ class Bench:
         the ratio is fio's time over ours, that is our rate over 1 / (1 / reads per second + 1 / writes per second)."""
         jobs = min(200_000, self.size // 4096 // 2)
         program = self.rig.path("random4k")
+        for name in ("libkcopyd.so", "libkcopyd.so.0"):  # as an installation names it
+            os.symlink(os.path.join(self.rig.programs, "libkcopyd.so"), self.rig.path(name))
         output_of("gcc", "-std=c99", "-O2", "-Wall", "-Wextra", f"-I{HERE}/../../Sources/CKCopyd/include", "-o", program,
-                  f"{HERE}/random4k.c", f"-L{self.rig.programs}", f"-Wl,-rpath,{self.rig.programs}", "-lkcopyd", "-lpthread")
+                  f"{HERE}/random4k.c", f"-L{self.rig.folder}", f"-Wl,-rpath,{self.rig.folder}", "-lkcopyd", "-lpthread")
         fio_file = self.rig.path("fio.json")
 
         def fio(kind, device):
