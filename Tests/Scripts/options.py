@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-PAGES = {"ucopyd": "ucopyd.8", "ucopyctl": "ucopyctl.1"}
+PAGES = ("ucopyd", "ucopyctl")  # NAME.1 or NAME.8
 # A page may name these without --help showing them: the argument parser adds them to every program.
 BUILT_IN = {"--generate-completion-script"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
@@ -43,10 +43,10 @@ def options_of_page(page):
 def main():
     programs, docs = (pathlib.Path(argument) for argument in sys.argv[1:3])
     wrong = []
-    for name, file in PAGES.items():
-        pages = sorted(docs.rglob(file))
+    for name in PAGES:
+        pages = sorted(docs.rglob(f"{name}.[18]"))
         if not pages:
-            wrong.append(f"{docs}: no page {file}")
+            wrong.append(f"{docs}: no page of {name}")
             continue
         shown = options_of_help(str(programs / name))
         written = options_of_page(pages[0])
