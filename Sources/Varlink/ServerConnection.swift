@@ -313,11 +313,3 @@ final class ServerConnection: @unchecked Sendable {
         service.released(self)
     }
 }
-
-extension Duration {
-    var dispatchInterval: DispatchTimeInterval {
-        let (seconds, attoseconds) = components
-        let bounded = min(max(seconds, 0), 1_000_000_000)
-        return .nanoseconds(Int(bounded) * 1_000_000_000 + Int(attoseconds / 1_000_000_000))
-    }
-}

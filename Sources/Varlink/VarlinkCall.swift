@@ -41,7 +41,9 @@ public final class VarlinkCall: Sendable {
     }
 
     deinit {
-        if finish() { abandon(reason: "let go without a reply") }
+        guard finish() else { return }
+        // The connection of a cancelled call is closed: letting go of the call is a fine way to end it.
+        if !isCancelled { abandon(reason: "let go without a reply") }
     }
 
     /// The connection the call came on.
@@ -147,7 +149,7 @@ extension VarlinkCall {
 // MARK: - Cancellation and descriptors
 
 extension VarlinkCall {
-    /// Whether the peer has gone, so that nobody waits for a reply. The final reply is still due.
+    /// Whether the peer has gone, so that nobody waits for a reply. The handler may reply or just let go of the call.
     public var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
     /// Runs `action` once if the peer goes before the final reply, on the connection's queue; at once when it has gone already.

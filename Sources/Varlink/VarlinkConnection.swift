@@ -78,7 +78,8 @@ public final class VarlinkConnection: Sendable {
 
     /// Calls a method and hands on each of its replies, with whether more follow.
     ///
-    /// - Parameter onReply: returns whether to go on; false ends the connection, because replies are still on their way.
+    /// - Parameter onReply: returns whether to go on; false ends the connection, because replies are still on their way. It must
+    ///   not call on this connection, which is in use until the last reply.
     /// - Throws: the service's error, or why there is no reply. Replies before it have been handed on.
     public func callMore<Reply: Decodable>(
         _ method: String, _ parameters: some Encodable, descriptors: [FileDescriptor] = [],
@@ -179,10 +180,9 @@ extension VarlinkConnection {
                 rest = rest.dropFirst(count)
                 riding = []
             }
-        } catch .brokenPipe, .connectionReset {
-            // The service may have said why before it closed: that reply is read next. Without one, reading finds the end.
-            return
         } catch {
+            // The service may have said why before it closed: that reply is read next. Without one, reading finds the end.
+            if !call.oneway, error == .brokenPipe || error == .connectionReset { return }
             throw failure(call.method, error)
         }
     }

@@ -232,6 +232,24 @@ struct SessionTests {
         #expect(order.all == ["called", "cancelled true", "closed"])
     }
 
+    @Test("Letting go of a call whose peer has gone is no fault")
+    func droppedAfterCancellation() throws {
+        let gone = Signal()
+        let calls = Mutex<[VarlinkCall]>([])
+        let test = try TestService()
+        do {
+            let socket = try test.connectRaw()
+            try socket.send(#"{"method":"io.ucopyd.test.Park"}"# + "\0")
+            #expect(test.parked.wait { _ in true })
+            calls.withLock { $0 = test.parked.removeAll() }
+            calls.withLock { $0 }.first?.connection.onClose { gone.fire() }
+        }
+        #expect(gone.wait())
+        calls.withLock { $0 = [] }
+        #expect(test.shutDownAndWait())
+        #expect(test.events.all.isEmpty)
+    }
+
     @Test("A value attached to a session is there for its later calls, and let go at its end")
     func attachment() throws {
         final class Guest: Sendable {

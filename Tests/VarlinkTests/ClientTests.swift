@@ -149,6 +149,18 @@ struct ClientTests {
         #expect(error.replied == .invalidParameter("message"))
     }
 
+    @Test("A oneway call to a service that has gone fails")
+    func onewayToNobody() throws {
+        let test = try TestService()
+        let connection = try test.connect()
+        let _: Text = try connection.call("io.ucopyd.test.Echo", Text(text: "x"))
+        #expect(test.shutDownAndWait())
+        let error = try #require(throws: VarlinkCallError.self) {
+            try connection.callOneway("io.ucopyd.test.Echo", Text(text: "y"))
+        }
+        #expect(error.failed?.code == .closed)
+    }
+
     @Test("Calls from several threads share a connection without mixing their replies")
     func threads() throws {
         let test = try TestService()

@@ -51,6 +51,13 @@ final class Collector<Value: Sendable>: Sendable {
         arrived.fire()
     }
 
+    func removeAll() -> [Value] {
+        values.withLock { values in
+            defer { values = [] }
+            return values
+        }
+    }
+
     var all: [Value] { values.withLock { $0 } }
 
     /// Waits until there are `count` values.
