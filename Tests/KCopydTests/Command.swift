@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// A program that was run to its end.
@@ -18,7 +19,7 @@ struct Command {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = pipe
         process.standardError = pipe
-        try process.run()
+        try process.runUnmasked()
         let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()
         return Command(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
@@ -34,5 +35,18 @@ struct Command {
             command.status == 0, "\(arguments.joined(separator: " ")): status \(command.status): \(command.output)",
             sourceLocation: location)
         return command.output
+    }
+}
+
+extension Process {
+    /// Runs a program that takes all signals. Tests run on Dispatch's threads, which block most of them, and a program
+    /// inherits what the thread that starts it blocks: timeout(1) would miss the end of its child.
+    func runUnmasked() throws {
+        var none = sigset_t()
+        var previous = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &previous)
+        defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+        try run()
     }
 }

@@ -19,7 +19,7 @@ final class HostDaemon {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.runUnmasked()
         try readiness.await(seconds: 30)
     }
 
