@@ -24,10 +24,11 @@ enum ProgressBar {
     static func render(_ state: ProgressState, width: Int) -> String {
         let percent = Human.percent(state.done, of: state.total)
         let head = pad("\(percent)%", 4)
-        let sizes = "\(Human.size(state.done)) of \(Human.size(state.total))"
-        let rate = state.rate.map { Human.rate($0) }
-        let left = state.secondsLeft.map { Human.clock($0) + " left" }
-        let full = [sizes, rate, left].compactMap { $0 }
+        // Every part has room for its longest text: a bar that changed its length would be hard to look at.
+        let sizes = "\(pad(Human.size(state.done), 10)) of \(Human.size(state.total))"
+        let rate = pad(state.rate.map { Human.rate($0) } ?? "", 12)
+        let left = pad(state.secondsLeft.map { Human.clock($0) + " left" } ?? "", 12)
+        let full = [sizes, rate, left]
         let tails = (0...full.count).reversed().map { full.prefix($0).joined(separator: "  ") }
         guard let tail = tails.first(where: { line(head, "", $0).utf8.count <= width }) else { return "" }
         let room = width - line(head, "", tail).utf8.count - 3
