@@ -59,7 +59,7 @@ let package = Package(
             swiftSettings: strict),
 
         // Floor 6: programs and the C library.
-        .executableTarget(name: "ucopyd", dependencies: ["Daemon", arguments, logging], swiftSettings: strict),
+        .executableTarget(name: "ucopyd", dependencies: ["Daemon", "BlockIO", "ControlAPI", system, arguments, logging], swiftSettings: strict),
         .executableTarget(
             name: "ucopyctl", dependencies: ["KCopy", "BlockIO", "ControlAPI", "Varlink", system, arguments],
             swiftSettings: strict),

@@ -60,9 +60,8 @@ public final class CopyDaemon: Service {
         do throws(BlockError) {
             let service = try CopyService(engine: configuration.engine, lanes: configuration.lanes)
             let why =
-                configuration.engine != .auto
-                ? "it was asked for" : service.engineName == EngineChoice.uring.rawValue
-                    ? "the kernel allows io_uring" : "the kernel does not allow io_uring"
+                service.ringRefusal.map { "\($0)" }
+                ?? (configuration.engine == .auto ? "the kernel allows io_uring" : "it was asked for")
             logger.notice("engine chosen", metadata: ["engine": "\(service.engineName)", "reason": "\(why)"])
             return service
         } catch {
@@ -76,7 +75,7 @@ public final class CopyDaemon: Service {
         let logger = logger
         let varlink = VarlinkService(
             info: VarlinkServiceInfo(
-                vendor: "ucopyd", product: "ucopyd", version: DaemonConfiguration.version,
+                vendor: "ucopyd", product: "ucopyd", version: Release.version,
                 url: ""),
             interfaces: [try control.makeInterface()],
             onEvent: { event in logger.info("\(event)") })

@@ -4,9 +4,6 @@ public import SystemPackage
 
 /// How the daemon is to run.
 public struct DaemonConfiguration: Sendable {
-    /// The version, as `GetInfo` and `--version` tell it.
-    public static let version = "0.1.0"
-
     /// Where the socket `io.ucopyd` goes; made where it is missing.
     public var runtimeDirectory = ControlSocket.defaultRuntimeDirectory
     /// How I/O is done.

@@ -1,12 +1,10 @@
 import ArgumentParser
+import ControlAPI
 import Glibc
 
 /// The program: its verbs, and how anything that goes wrong becomes a line on standard error and an
 /// exit status.
 enum Program {
-    /// This program's version.
-    static let version = "0.1.0"
-
     /// Runs one command line (without the program's name) and returns the exit status.
     static func run(_ arguments: [String]) -> Int32 {
         StandardStreams.prepare()
@@ -60,7 +58,7 @@ enum Program {
 
 /// The command without a verb.
 struct Root: ParsableCommand {
-    static let versionText = "ucopyctl \(Program.version)"
+    static let versionText = "ucopyctl \(Release.version)"
 
     static let verbs: [any ParsableCommand.Type] = [
         CopyCommand.self, ZeroCommand.self, JobsCommand.self, CancelCommand.self, RateCommand.self,

@@ -21,10 +21,10 @@ struct VersionCommand: ParsableCommand {
     mutating func run() throws {
         // A daemon that does not answer is a result here, not a failure.
         let info = try? ServiceInfo.ask(try connection.connect())
-        let versions = Versions(ucopyctl: Program.version, ucopyd: info?.version)
+        let versions = Versions(ucopyctl: Release.version, ucopyd: info?.version)
         if json { return try StandardStreams.print(JSONText.encode(versions)) }
         let daemon = info.map { "\($0.product) \($0.version)" } ?? "ucopyd does not answer"
-        try StandardStreams.print("ucopyctl \(Program.version)\n\(daemon)")
+        try StandardStreams.print("ucopyctl \(Release.version)\n\(daemon)")
     }
 }
 

@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import BlockIO
+import ControlAPI
 public import Daemon
 public import Logging
 import SystemPackage
@@ -8,7 +9,7 @@ import SystemPackage
 struct UCopyD: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ucopyd", abstract: "Copies ranges of sectors between block devices for its clients.",
-        version: DaemonConfiguration.version)
+        version: Release.version)
 
     @Option(help: ArgumentHelp("Where the socket io.ucopyd goes.", valueName: "dir"))
     var runtimeDirectory = DaemonConfiguration().runtimeDirectory.string
