@@ -144,6 +144,8 @@ extension BlockDevice {
 extension BlockDevice.Access {
     /// From fcntl(F_GETFL)'s answer; nil for a descriptor that allows no I/O (O_PATH).
     init?(flags: Int32) {
+        // Such a descriptor counts as read-only by its access mode, and its reader might not be allowed to read.
+        if flags & clinux_o_path != 0 { return nil }
         switch flags & O_ACCMODE {
         case O_RDONLY: self = .readOnly
         case O_WRONLY: self = .writeOnly

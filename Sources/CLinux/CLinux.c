@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 const int32_t clinux_o_direct = O_DIRECT;
+const int32_t clinux_o_path = O_PATH;
 const int32_t clinux_falloc_punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 const int32_t clinux_seek_data = SEEK_DATA;
 const int32_t clinux_seek_hole = SEEK_HOLE;

@@ -10,6 +10,8 @@
 
 /// open(2)'s O_DIRECT: a macro that names another macro, which Swift does not import.
 extern const int32_t clinux_o_direct;
+/// open(2)'s O_PATH: a macro behind a feature test.
+extern const int32_t clinux_o_path;
 /// fallocate(2)'s FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE: macros behind a feature test.
 extern const int32_t clinux_falloc_punch;
 /// lseek(2)'s SEEK_DATA and SEEK_HOLE: macros behind a feature test.
