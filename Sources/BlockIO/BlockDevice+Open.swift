@@ -54,10 +54,10 @@ extension BlockDevice {
         guard let access = Access(flags: flags) else {
             throw BlockError(name, "open", .badFileDescriptor, reason: "the descriptor allows neither reading nor writing")
         }
-        let kept: FileDescriptor
-        do { kept = try descriptor.duplicate() } catch {
-            throw BlockError(name, "duplicate the descriptor", error as? Errno ?? .badFileDescriptor)
-        }
+        // Not dup(2): a program that the caller executes would inherit the claim.
+        let duplicate = clinux_duplicate(descriptor.rawValue)
+        try check(duplicate, name, "duplicate the descriptor")
+        let kept = FileDescriptor(rawValue: duplicate)
         do {
             let own = try reopen(kept, name, status, access: access, claim: claim && kind == .blockDevice && access != .readOnly)
             return try adopt(own ?? kept, claim: own == nil ? nil : kept, path: name, access: access)

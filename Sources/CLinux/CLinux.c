@@ -41,6 +41,7 @@ uint32_t clinux_major(dev_t device) { return major(device); }
 uint32_t clinux_minor(dev_t device) { return minor(device); }
 int clinux_getfl(int fd) { return result(fcntl(fd, F_GETFL)); }
 int clinux_setfl(int fd, int flags) { return result(fcntl(fd, F_SETFL, flags)); }
+int clinux_duplicate(int fd) { return result(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length)
 {
     return result(fallocate(fd, mode, offset, length));

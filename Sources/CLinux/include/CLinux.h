@@ -39,6 +39,9 @@ int clinux_getfl(int fd);
 /// fcntl(2) is variadic. Returns 0 or a negative errno.
 int clinux_setfl(int fd, int flags);
 
+/// fcntl(2) is variadic: F_DUPFD_CLOEXEC. Returns the new descriptor or a negative errno.
+int clinux_duplicate(int fd);
+
 /// fallocate(2), for C libraries whose header hides it behind a feature test. 0 or a negative errno.
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
 
