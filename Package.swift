@@ -59,17 +59,21 @@ let package = Package(
             swiftSettings: strict),
 
         // Floor 6: programs and the C library.
-        .executableTarget(name: "ucopyd", dependencies: ["Daemon", "BlockIO", "ControlAPI", system, arguments, logging], swiftSettings: strict),
+        .executableTarget(
+            name: "ucopyd", dependencies: ["Daemon", "BlockIO", "ControlAPI", system, arguments, logging],
+            swiftSettings: strict, linkerSettings: [.unsafeFlags(["-use-ld=lld"], .when(configuration: .release))]),
         .executableTarget(
             name: "ucopyctl", dependencies: ["KCopy", "BlockIO", "ControlAPI", "Varlink", system, arguments],
-            swiftSettings: strict),
+            swiftSettings: strict,
+            // A program for one short job: linked dynamically it would spend half of its time in the dynamic linker.
+            linkerSettings: [.unsafeFlags(["-static-executable", "-use-ld=lld"], .when(configuration: .release))]),
         .target(name: "CKCopyd"),
         .target(
             name: "KCopyd", dependencies: ["CKCopyd", "KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system],
             exclude: ["exports.map"], swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags([
-                    "-static-stdlib",
+                    "-static-stdlib", "-use-ld=lld",
                     "-Xlinker", "-soname=libkcopyd.so.0",
                     // The lanes' threads run until the process ends: dlclose must not take their code away.
                     "-Xlinker", "-z", "-Xlinker", "nodelete",

@@ -47,8 +47,8 @@ public final class IOQueue {
     }
 
     private let engine: any IOEngine
-    private let zeroes: PageMemory
-    private let zeroSlot: Int32
+    /// Zeroes to write, set up when they are first needed.
+    private var zeroes: (memory: PageMemory, slot: Int32)?
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
     private var refusesZeroes: Set<Int32> = []
@@ -61,11 +61,8 @@ public final class IOQueue {
     public var depth: Int { engine.depth }
 
     /// A queue on top of an engine.
-    /// - Throws: ENOMEM.
-    public init(engine: any IOEngine) throws(BlockError) {
+    public init(engine: any IOEngine) {
         self.engine = engine
-        zeroes = try PageMemory(pages: 64)
-        zeroSlot = engine.attach(zeroes)
         engine.onCompletions = { [unowned self] in self.take($0) }
         engine.onReady = { [unowned self] in self.client?.ready() }
     }
@@ -73,7 +70,7 @@ public final class IOQueue {
     /// Ends the engine; nothing may be under way.
     public func shutdown() {
         precondition(inFlight == 0, "\(inFlight) operations under way at shutdown")
-        engine.detach(memorySlot: zeroSlot)
+        if let zeroes { engine.detach(memorySlot: zeroes.slot) }
         engine.onCompletions = nil
         engine.onReady = nil
         engine.shutdown()
@@ -142,13 +139,19 @@ public final class IOQueue {
         rest.offset += UInt64(slot.done)
         rest.length -= slot.done
         if slot.zeroFill {
+            guard let zeroes = zeroMemory() else { return end(index, ENOMEM) }
             rest.kind = .write
-            rest.length = min(rest.length, zeroes.length)
-            rest.memory = MemorySlice(address: zeroes.base, slot: zeroSlot)
+            rest.length = min(rest.length, zeroes.memory.length)
+            rest.memory = MemorySlice(address: zeroes.memory.base, slot: zeroes.slot)
         } else if let memory = rest.memory {
             rest.memory = MemorySlice(address: memory.address + slot.done, slot: memory.slot)
         }
         engine.prepare(rest, tag: UInt64(index), linked: false)
+    }
+
+    private func zeroMemory() -> (memory: PageMemory, slot: Int32)? {
+        if zeroes == nil, let memory = try? PageMemory(pages: 64) { zeroes = (memory, engine.attach(memory)) }
+        return zeroes
     }
 
     // MARK: Ending

@@ -36,9 +36,11 @@ struct TransferPlan {
     /// Sectors of the job.
     var sectors: UInt64 { source?.range.count ?? destinations.first?.range.count ?? 0 }
 
-    /// The pages that the job can make use of, and never more than `most`: locking memory takes time.
+    /// The pages that the job can make use of, and never more than `most`: locking memory takes time. From 512 KiB on
+    /// half of what it moves is as good as all of it: one half is written while the other is read.
     func usefulPages(most: Int) -> Int {
-        Int(min(sectors / UInt64(Sector.perPage) + 1, UInt64(most)))
+        let all = sectors / UInt64(Sector.perPage) + 1
+        return Int(min(max(all / 2, min(all, 128)), UInt64(most)))
     }
 
     private static func open(_ path: String, _ access: BlockDevice.Access, claim: Bool) throws(Failure) -> BlockDevice {

@@ -85,7 +85,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         }
         ringRefusal = refusal
         engineName = (ring == nil ? EngineChoice.blocking : .uring).rawValue
-        io = try IOQueue(engine: ring ?? BlockingEngine(queue: queue))
+        io = IOQueue(engine: ring ?? BlockingEngine(queue: queue))
         scheduler = JobScheduler(depth: io.depth, now: DispatchTime.now().uptimeNanoseconds)
         timer = DispatchSource.makeTimerSource(queue: queue)
         queue.setSpecific(key: Self.onLane, value: ObjectIdentifier(self))
