@@ -37,15 +37,17 @@ extension DaemonTests {
 
         @Test func aSecondSigtermCancelsJobsThatWereToFinish() throws {
             let daemon = try #require(try SpawnedDaemon(["--on-stop", "finish"]))
-            let (connection, client, job) = try startLongCopy(daemon)
+            let (connection, _, job) = try startLongCopy(daemon)
             daemon.program.signal(SIGTERM)
             #expect(daemon.notify.wait(for: "STOPPING=1") != nil)
             // It still works on what it has, and takes nothing else.
             while failure({ try connection.end(try connection.client()) }) == nil {}
             #expect(try connection.call(CopyInterface.List.self, .init()).jobs.first?.state == .running)
-            _ = client
-            daemon.program.signal(SIGTERM)
-            #expect(try connection.wait(job: job)?.state == .cancelled)
+            let last = try connection.watch(job: job, interval: 10) { report in
+                if report.state == .running { daemon.program.signal(SIGTERM) }
+                return true
+            }
+            #expect(last?.state == .cancelled)
             #expect(daemon.program.wait() == 0)
         }
 
@@ -54,8 +56,12 @@ extension DaemonTests {
             let (connection, client, job) = try startLongCopy(daemon)
             daemon.program.signal(SIGTERM)
             #expect(daemon.notify.wait(for: "STOPPING=1") != nil)
-            try connection.setRate(client, nil)
-            #expect(try connection.wait(job: job)?.state == .done)
+            let watcher = try ControlConnection(path: daemon.socket)
+            let last = try watcher.watch(job: job, interval: 10) { report in
+                if report.state == .running { #expect(throws: Never.self) { try connection.setRate(client, nil) } }
+                return true
+            }
+            #expect(last?.state == .done)
             #expect(daemon.program.wait() == 0)
             let copy = try daemon.directory.path.appending("target").bytes()
             #expect(try copy == daemon.directory.path.appending("source").bytes())
@@ -64,8 +70,11 @@ extension DaemonTests {
         @Test func finishingIsBoundedByTheStopTimeout() throws {
             let daemon = try #require(try SpawnedDaemon(["--on-stop", "finish", "--stop-timeout", "0"]))
             let (connection, _, job) = try startLongCopy(daemon)
-            daemon.program.signal(SIGTERM)
-            #expect(try connection.wait(job: job)?.state == .cancelled)
+            let last = try connection.watch(job: job, interval: 10) { report in
+                if report.state == .running { daemon.program.signal(SIGTERM) }
+                return true
+            }
+            #expect(last?.state == .cancelled)
             #expect(daemon.program.wait() == 0)
         }
 

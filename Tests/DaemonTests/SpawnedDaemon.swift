@@ -35,6 +35,7 @@ final class NotifySocket: Sendable {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(descriptor.rawValue, &buffer, buffer.count, 0)
+            if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return nil }
             let message = String(decoding: buffer[..<count], as: UTF8.self)
             if message.contains(text) { return message }

@@ -81,7 +81,7 @@ extension CopyControl {
         }
         // One by one as well: a job that is just being handed over is not the copy client's yet.
         for job in jobs { job.cancel() }
-        client.copy.cancelAll()
+        client.copy?.cancelAll()
     }
 
     /// Destroys a client that is ending and has no job left.

@@ -64,11 +64,13 @@ extension CopyControl {
     private func submit(
         _ job: HostedJob, _ plan: JobPlan, _ flags: CopyFlags, _ client: HostedClient
     ) throws(CopyError) {
+        // A client with a registered job is not destroyed.
+        guard let copy = client.copy else { preconditionFailure("job \(job.number) of a client that is destroyed") }
         let completion: @Sendable (CopyResult) -> Void = { [self] result in completed(job, result, client) }
         if let source = plan.source {
-            job.attach(try client.copy.copy(from: source, to: plan.destinations, flags: flags, completion: completion))
+            job.attach(try copy.copy(from: source, to: plan.destinations, flags: flags, completion: completion))
         } else {
-            job.attach(try client.copy.zero(plan.destinations, flags: flags, completion: completion))
+            job.attach(try copy.zero(plan.destinations, flags: flags, completion: completion))
         }
     }
 

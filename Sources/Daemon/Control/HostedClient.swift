@@ -30,7 +30,9 @@ final class ClientProfile: Sendable {
 /// A client of the copy service on behalf of a peer.
 final class HostedClient: Sendable {
     let profile: ClientProfile
-    let copy: CopyClient
+    /// Let go of when it is destroyed: whoever still holds this object then must not hold its pages.
+    private let hosted: Mutex<CopyClient?>
+    private let isLocked: Bool
     /// Whose limits its jobs and devices count against.
     let account: PeerAccount
     let shelf = DeviceShelf()
@@ -39,17 +41,20 @@ final class HostedClient: Sendable {
 
     init(_ profile: ClientProfile, _ copy: CopyClient, account: PeerAccount, allowances: [Allowance], feed: ClientFeed) {
         self.profile = profile
-        self.copy = copy
+        self.hosted = Mutex(copy)
+        self.isLocked = copy.isLocked
         self.account = account
         self.allowances = allowances
         self.feed = feed
     }
 
     var number: Int { profile.number }
+    /// The copy service's client; nil when it is destroyed.
+    var copy: CopyClient? { hosted.withLock { $0 } }
 
     func setRate(_ rate: CopyRate) {
         profile.rate.withLock { $0 = rate }
-        copy.setRate(rate)
+        copy?.setRate(rate)
     }
 
     /// Lifts a rate that holds the jobs: whoever waits for them would wait for ever.
@@ -60,7 +65,8 @@ final class HostedClient: Sendable {
 
     /// Gives the pages back. Blocks for the last callback; no job may be outstanding.
     func destroy() {
-        copy.destroy()
+        copy?.destroy()
+        hosted.withLock { $0 = nil }
         allowances.forEach { $0.release() }
     }
 
@@ -69,7 +75,7 @@ final class HostedClient: Sendable {
         let rate = profile.rate.withLock { $0 }
         return CopyInterface.Client(
             client: number, name: profile.name, priority: CopyInterface.Priority(profile.priority),
-            pages: profile.pages, locked: copy.isLocked, pid: profile.peer.processID, uid: profile.peer.userID,
+            pages: profile.pages, locked: isLocked, pid: profile.peer.processID, uid: profile.peer.userID,
             keep: profile.keep, bytesPerSecond: rate.bytesPerSecond, percent: rate.percent, jobs: jobs)
     }
 }
