@@ -45,9 +45,11 @@ extension CopyInterface.Failure: CustomStringConvertible {
     public init?(_ error: VarlinkError) {
         let failure: Self? =
             switch error.name {
-            case Self.name("NoSuchClient"): error.decodeParameters(as: ClientParameters.self).map { .noSuchClient(client: $0.client) }
+            case Self.name("NoSuchClient"):
+                error.decodeParameters(as: ClientParameters.self).map { .noSuchClient(client: $0.client) }
             case Self.name("NoSuchJob"): error.decodeParameters(as: JobParameters.self).map { .noSuchJob(job: $0.job) }
-            case Self.name("NoSuchDevice"): error.decodeParameters(as: DeviceParameters.self).map { .noSuchDevice(device: $0.device) }
+            case Self.name("NoSuchDevice"):
+                error.decodeParameters(as: DeviceParameters.self).map { .noSuchDevice(device: $0.device) }
             case Self.name("DeviceFailed"):
                 error.decodeParameters(as: DeviceFailedParameters.self).map {
                     .deviceFailed(object: $0.object, operation: $0.operation, reason: $0.reason, errno: $0.errno)

@@ -20,7 +20,10 @@ struct UCopyD: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How many lanes share the work; by default what suits the machine.", valueName: "n"))
     var lanes: Int?
 
-    @Option(help: ArgumentHelp("The least important messages to log: trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp(
+            "The least important messages to log: trace, debug, info, notice, warning, error or critical.",
+            valueName: "level"))
     var logLevel = Logger.Level.notice
 
     @Option(help: ArgumentHelp("What becomes of running jobs at the end: finish or cancel.", valueName: "policy"))

@@ -50,7 +50,9 @@ extension DaemonTests {
             try connection.end(client)
             #expect(try target.bytes() == source.bytes())
             #expect(try connection.wait(job: job)?.state == .done)
-            #expect(failure { _ = try connection.copy(client, source.region(), [target.region()]) } == .noSuchClient(client: client))
+            #expect(
+                failure { _ = try connection.copy(client, source.region(), [target.region()]) }
+                    == .noSuchClient(client: client))
             #expect(daemon.stop() == 0)
         }
 
@@ -59,7 +61,9 @@ extension DaemonTests {
             let source = try daemon.directory.noise("source", sectors: 512)
             let target = try daemon.directory.image("target", sectors: 512)
             let (connection, client) = try daemon.client(bytesPerSecond: 0)
-            let jobs = try (0..<4).map { try connection.copy(client, source.region(UInt64($0), 1), [target.region(UInt64($0))]) }
+            let jobs = try (0..<4).map {
+                try connection.copy(client, source.region(UInt64($0), 1), [target.region(UInt64($0))])
+            }
             try connection.end(client, cancel: true)
             for job in jobs { #expect(try connection.wait(job: job)?.state == .cancelled) }
             #expect(daemon.control.pagesInUse == 0)
@@ -72,7 +76,8 @@ extension DaemonTests {
             let source = try daemon.directory.noise("source", sectors: count * 8)
             let target = try daemon.directory.image("target", sectors: count * 8)
             let owner = try daemon.connect()
-            let device = try owner.call(CopyInterface.OpenDevice.self, .init(path: target.string, writable: true)).device
+            let device = try owner.call(CopyInterface.OpenDevice.self, .init(path: target.string, writable: true))
+                .device
             var jobs: [Int] = []
             for index in 0..<count {
                 let client = try owner.client(pages: 1)
@@ -135,7 +140,9 @@ extension DaemonTests {
             daemon.control.stop(.finish, timeout: 60) { _ in stopped.signal() }
             #expect(failure { _ = try connection.client() } == .stopping)
             #expect(failure { _ = try connection.copy(client, source.region(), [target.region()]) } == .stopping)
-            #expect(failure { _ = try connection.call(CopyInterface.OpenDevice.self, .init(path: source.string)) } == .stopping)
+            #expect(
+                failure { _ = try connection.call(CopyInterface.OpenDevice.self, .init(path: source.string)) }
+                    == .stopping)
             #expect(try connection.call(CopyInterface.List.self, .init()).jobs.map(\.job) == [job])
             try connection.setRate(client, nil)
             #expect(try connection.wait(job: job)?.state == .done)

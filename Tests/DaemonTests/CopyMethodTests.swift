@@ -24,7 +24,8 @@ extension DaemonTests {
             #expect(Array(shifted[(100 * 512)..<(4196 * 512)]) == expected)
             #expect(shifted[..<(100 * 512)].allSatisfy { $0 == 7 } && shifted[(4196 * 512)...].allSatisfy { $0 == 7 })
             #expect(report.state == .done)
-            #expect(report.bytes == 4096 * 512 && report.totalBytes == report.bytes && report.copiedBytes == report.bytes)
+            #expect(
+                report.bytes == 4096 * 512 && report.totalBytes == report.bytes && report.copiedBytes == report.bytes)
             #expect(report.source == source.string && report.destinations == [first.string, second.string])
             #expect(report.writeErrors == [false, false] && !report.readError && report.seconds > 0)
             #expect(daemon.stop() == 0)
@@ -43,7 +44,8 @@ extension DaemonTests {
 
             #expect(report.kind == .zero && report.state == .done && report.source == nil)
             #expect(try first.bytes() == [UInt8](repeating: 1, count: 8 * 512) + [UInt8](repeating: 0, count: 56 * 512))
-            #expect(try second.bytes() == [UInt8](repeating: 0, count: 56 * 512) + [UInt8](repeating: 2, count: 44 * 512))
+            #expect(
+                try second.bytes() == [UInt8](repeating: 0, count: 56 * 512) + [UInt8](repeating: 2, count: 44 * 512))
             #expect(daemon.stop() == 0)
         }
 
@@ -92,7 +94,9 @@ extension DaemonTests {
             let target = try daemon.directory.image("target", sectors: 16)
             let (connection, client) = try daemon.client()
             let refusal = failure { _ = try connection.copy(client, source.region(17), [target.region()]) }
-            #expect(refusal == .refused(object: source.string, reason: "sector 17 is behind its end: it has 16", errno: EINVAL))
+            #expect(
+                refusal
+                    == .refused(object: source.string, reason: "sector 17 is behind its end: it has 16", errno: EINVAL))
             #expect(daemon.stop() == 0)
         }
 
@@ -102,7 +106,9 @@ extension DaemonTests {
             let targets = try (0..<count).map { try daemon.directory.image("target\($0)", sectors: 16) }
             let (connection, client) = try daemon.client()
             let refusal = failure { _ = try connection.copy(client, source.region(), targets.map { $0.region() }) }
-            #expect(refusal == .refused(object: "destinations", reason: "\(count) regions: 1 to 8 are possible", errno: EINVAL))
+            #expect(
+                refusal
+                    == .refused(object: "destinations", reason: "\(count) regions: 1 to 8 are possible", errno: EINVAL))
             #expect(daemon.stop() == 0)
         }
 
@@ -145,10 +151,14 @@ extension DaemonTests {
             #expect(try target.bytes() == source.bytes())
             _ = try connection.call(CopyInterface.CloseDevice.self, .init(device: opened.device))
             #expect(try target.isUnclaimed())
-            let again = failure { _ = try connection.call(CopyInterface.CloseDevice.self, .init(device: opened.device)) }
+            let again = failure {
+                _ = try connection.call(CopyInterface.CloseDevice.self, .init(device: opened.device))
+            }
             #expect(again == .noSuchDevice(device: opened.device))
             let foreign = try daemon.connect().call(CopyInterface.OpenDevice.self, .init(path: source.string)).device
-            #expect(failure { _ = try connection.copy(client, .init(device: foreign), [target.region()]) } == .noSuchDevice(device: foreign))
+            #expect(
+                failure { _ = try connection.copy(client, .init(device: foreign), [target.region()]) }
+                    == .noSuchDevice(device: foreign))
             #expect(daemon.stop() == 0)
         }
 
@@ -182,8 +192,12 @@ extension DaemonTests {
             #expect(
                 parameter { _ = try connection.copy(client, source.region(), [.init(path: "/x", descriptor: 0)]) }
                     == "destinations[0].device")
-            #expect(parameter { _ = try connection.copy(client, .init(descriptor: 0), [source.region()]) } == "source.descriptor")
-            #expect(parameter { _ = try connection.call(CopyInterface.SetRate.self, .init(client: client, percent: 101)) } == "percent")
+            #expect(
+                parameter { _ = try connection.copy(client, .init(descriptor: 0), [source.region()]) }
+                    == "source.descriptor")
+            #expect(
+                parameter { _ = try connection.call(CopyInterface.SetRate.self, .init(client: client, percent: 101)) }
+                    == "percent")
             #expect(parameter { _ = try connection.call(CopyInterface.Watch.self, .init()) } == "job")
             #expect(parameter { _ = try connection.call(CopyInterface.OpenDevice.self, .init()) } == "path")
             #expect(daemon.stop() == 0)

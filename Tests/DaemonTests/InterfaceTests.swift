@@ -74,7 +74,9 @@ extension DaemonTests {
                             path: "p", descriptor: 1, name: "n", writable: true, force: true)),
                     try members(CopyInterface.OpenDevice.Reply(device: 1, sectors: 2, logicalBlockSize: 3))
                 ),
-                CopyInterface.CloseDevice.method: (try members(CopyInterface.CloseDevice.Parameters(device: 1)), nothing),
+                CopyInterface.CloseDevice.method: (
+                    try members(CopyInterface.CloseDevice.Parameters(device: 1)), nothing
+                ),
                 CopyInterface.Copy.method: (
                     try members(
                         CopyInterface.Copy.Parameters(
@@ -82,7 +84,8 @@ extension DaemonTests {
                     try members(CopyInterface.JobReply(job: 1))
                 ),
                 CopyInterface.Zero.method: (
-                    try members(CopyInterface.Zero.Parameters(client: 1, regions: [Self.region], options: Self.options)),
+                    try members(
+                        CopyInterface.Zero.Parameters(client: 1, regions: [Self.region], options: Self.options)),
                     try members(CopyInterface.JobReply(job: 1))
                 ),
                 CopyInterface.List.method: (nothing, try members(CopyInterface.List.Reply(clients: [], jobs: []))),
@@ -95,7 +98,8 @@ extension DaemonTests {
                     try members(CopyInterface.Cancel.Reply(job: Self.job))
                 ),
                 CopyInterface.SetRate.method: (
-                    try members(CopyInterface.SetRate.Parameters(job: 1, client: 2, bytesPerSecond: 3, percent: 4)), nothing
+                    try members(CopyInterface.SetRate.Parameters(job: 1, client: 2, bytesPerSecond: 3, percent: 4)),
+                    nothing
                 ),
             ]
             let interface = try description()
@@ -120,7 +124,8 @@ extension DaemonTests {
                 #expect(CopyInterface.Failure(error) == failure)
                 let declared = interface.errors.first { "\(interface.name).\($0.name)" == error.name }
                 let members = error.decodeParameters(as: [String: Anything].self)
-                #expect(Set(try #require(declared).parameters.map(\.name)) == members.map { Set($0.keys) }, "\(error.name)")
+                #expect(
+                    Set(try #require(declared).parameters.map(\.name)) == members.map { Set($0.keys) }, "\(error.name)")
             }
         }
 

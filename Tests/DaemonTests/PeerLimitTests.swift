@@ -48,7 +48,9 @@ extension DaemonTests {
             limits.totalPages = 8
             let daemon = try TestDaemon(limits)
             let (connection, client) = try daemon.client(pages: 5)
-            #expect(failure { _ = try connection.client(pages: 4) } == .limitExceeded(what: "pages of all clients", limit: 8))
+            #expect(
+                failure { _ = try connection.client(pages: 4) }
+                    == .limitExceeded(what: "pages of all clients", limit: 8))
             try connection.end(client)
             _ = try connection.client(pages: 8)
             #expect(daemon.stop() == 0)
@@ -59,7 +61,9 @@ extension DaemonTests {
             let source = try daemon.directory.noise("source", sectors: 64)
             let target = try daemon.directory.image("target", sectors: 64)
             let (connection, client) = try daemon.client(pages: 2, bytesPerSecond: 0)
-            let jobs = try (0..<3).map { try connection.copy(client, source.region(UInt64($0), 1), [target.region(UInt64($0))]) }
+            let jobs = try (0..<3).map {
+                try connection.copy(client, source.region(UInt64($0), 1), [target.region(UInt64($0))])
+            }
             let refusal = failure { _ = try connection.copy(client, source.region(8, 1), [target.region(8)]) }
             #expect(refusal == .limitExceeded(what: "jobs", limit: 3))
             try connection.setRate(client, nil)

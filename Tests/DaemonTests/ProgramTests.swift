@@ -102,7 +102,9 @@ extension DaemonTests {
         @Test(.enabled(if: access("/usr/bin/systemd-socket-activate", X_OK) == 0))
         func itTakesOverTheSocketThatTheManagerPasses() throws {
             let daemon = try #require(
-                try SpawnedDaemon(through: ["/usr/bin/systemd-socket-activate", "-E", "NOTIFY_SOCKET", "-l", "SOCKET"], isAwaited: false))
+                try SpawnedDaemon(
+                    through: ["/usr/bin/systemd-socket-activate", "-E", "NOTIFY_SOCKET", "-l", "SOCKET"],
+                    isAwaited: false))
             let socket = FilePath("\(daemon.directory.path)/run.socket")
             // The first connection starts it.
             var first: ControlConnection?
@@ -131,7 +133,9 @@ extension DaemonTests {
             for _ in 0..<50 { try connection.end(try connection.client(pages: 4096)) }
             let status = try FilePath("/proc/\(daemon.program.id)/status").bytes()
             let line = String(decoding: status, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-            let kilobytes = line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }
+            let kilobytes = line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap {
+                Int($0)
+            }
             #expect(try #require(kilobytes) < 32 * 1024)
             #expect(daemon.stop() == 0)
         }

@@ -46,7 +46,8 @@ extension DaemonTests {
                         assert error.parameters()["job"] == 99, error
                     copy.DestroyClient(number)
                 """
-            try run(try #require(Self.varlinkPython), script, [daemon.socket.string, source.string, target.string], daemon)
+            try run(
+                try #require(Self.varlinkPython), script, [daemon.socket.string, source.string, target.string], daemon)
             #expect(try target.bytes() == source.bytes())
             #expect(daemon.stop() == 0)
         }
@@ -58,7 +59,8 @@ extension DaemonTests {
             let target = try daemon.directory.image("target", sectors: 64)
             let connection = try ControlConnection(path: daemon.socket)
             let client = try connection.client(bytesPerSecond: 0)
-            let job = try connection.copy(client, source.region(), [.init(path: try daemon.directory.image("other", sectors: 64).string)])
+            let job = try connection.copy(
+                client, source.region(), [.init(path: try daemon.directory.image("other", sectors: 64).string)])
             for folder in [daemon.directory.path, daemon.socket.removingLastComponent()] {
                 #expect(chmod(folder.string, 0o755) == 0)
             }

@@ -139,7 +139,8 @@ final class TestDaemon: Sendable {
 extension ControlConnection {
     func client(pages: Int = 64, bytesPerSecond: UInt64? = nil, keep: Bool = false) throws -> Int {
         try call(
-            CopyInterface.CreateClient.self, .init(pages: pages, name: "test", bytesPerSecond: bytesPerSecond, keep: keep)
+            CopyInterface.CreateClient.self,
+            .init(pages: pages, name: "test", bytesPerSecond: bytesPerSecond, keep: keep)
         ).client
     }
 

@@ -39,7 +39,8 @@ extension DaemonTests {
             #expect(try target.bytes().allSatisfy { $0 == 3 } && target.isUnclaimed())
             // Once more changes nothing.
             #expect(try connection.call(CopyInterface.Cancel.self, .init(job: job)).job == report)
-            #expect(failure { _ = try connection.call(CopyInterface.Cancel.self, .init(job: 99)) } == .noSuchJob(job: 99))
+            #expect(
+                failure { _ = try connection.call(CopyInterface.Cancel.self, .init(job: 99)) } == .noSuchJob(job: 99))
             #expect(daemon.stop() == 0)
         }
 
@@ -131,7 +132,8 @@ extension DaemonTests {
             let list = try daemon.connect().call(CopyInterface.List.self, .init())
             let shown = try #require(list.clients.first)
             #expect(list.clients.count == 1 && shown.client == client && shown.pages == 7 && shown.jobs == 1)
-            #expect(shown.bytesPerSecond == 0 && shown.percent == 100 && shown.pid == getpid() && shown.uid == geteuid())
+            #expect(
+                shown.bytesPerSecond == 0 && shown.percent == 100 && shown.pid == getpid() && shown.uid == geteuid())
             #expect(list.jobs.map(\.job) == [job] && list.jobs.first?.state == .running)
             _ = try connection.call(CopyInterface.SetRate.self, .init(job: job, bytesPerSecond: 1 << 30, percent: 90))
             _ = try connection.wait(job: job)

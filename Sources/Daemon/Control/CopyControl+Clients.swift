@@ -40,7 +40,8 @@ extension CopyControl {
         let client = HostedClient(profile, copy, account: account, allowances: allowances, feed: feed)
         client.setRate(rate)
         try register(client)
-        logger.debug("client created", metadata: ["client": "\(number)", "pages": "\(profile.pages)", "peer": "\(peer)"])
+        logger.debug(
+            "client created", metadata: ["client": "\(number)", "pages": "\(profile.pages)", "peer": "\(peer)"])
         return client
     }
 

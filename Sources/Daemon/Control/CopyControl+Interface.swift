@@ -59,7 +59,9 @@ extension CopyControl {
 
     private func destroyClient(_ call: VarlinkCall) throws(VarlinkError) {
         let parameters = try call.decode(CopyInterface.DestroyClient.Parameters.self)
-        let client = try declared { () throws(CopyInterface.Failure) in try self.client(parameters.client, for: call.peer) }
+        let client = try declared { () throws(CopyInterface.Failure) in
+            try self.client(parameters.client, for: call.peer)
+        }
         if parameters.cancel != true { client.liftHold() }
         end(client.number, cancel: parameters.cancel == true) { call.reply(CopyInterface.Empty()) }
     }
@@ -117,7 +119,9 @@ extension CopyControl {
 
     private func copy(_ call: VarlinkCall) throws(VarlinkError) {
         let parameters = try call.decode(CopyInterface.Copy.Parameters.self)
-        let client = try declared { () throws(CopyInterface.Failure) in try self.client(parameters.client, for: call.peer) }
+        let client = try declared { () throws(CopyInterface.Failure) in
+            try self.client(parameters.client, for: call.peer)
+        }
         let regions = try JobRegions(
             source: parameters.source, destinations: parameters.destinations, parameter: "destinations", call: call,
             devices: ConnectionDevices.of(call.connection, book))
@@ -129,7 +133,9 @@ extension CopyControl {
 
     private func zero(_ call: VarlinkCall) throws(VarlinkError) {
         let parameters = try call.decode(CopyInterface.Zero.Parameters.self)
-        let client = try declared { () throws(CopyInterface.Failure) in try self.client(parameters.client, for: call.peer) }
+        let client = try declared { () throws(CopyInterface.Failure) in
+            try self.client(parameters.client, for: call.peer)
+        }
         let regions = try JobRegions(
             source: nil, destinations: parameters.regions, parameter: "regions", call: call,
             devices: ConnectionDevices.of(call.connection, book))

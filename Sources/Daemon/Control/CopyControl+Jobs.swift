@@ -50,7 +50,8 @@ extension CopyControl {
             tables.lastJob += 1
             let job = HostedJob(
                 number: tables.lastJob, client: client.profile, kind: kind, source: plan.sourceName,
-                destinations: plan.destinationNames, totalBytes: sectors.multipliedReportingOverflow(by: 512).partialValue,
+                destinations: plan.destinationNames,
+                totalBytes: sectors.multipliedReportingOverflow(by: 512).partialValue,
                 devices: plan.devices, allowance: allowance)
             tables.jobs[job.number] = JobEntry(job: job, keepers: 1)
             tables.clients[client.number]?.running.insert(job.number)

@@ -39,7 +39,8 @@ final class HostedClient: Sendable {
     let feed: ClientFeed
     private let allowances: [Allowance]
 
-    init(_ profile: ClientProfile, _ copy: CopyClient, account: PeerAccount, allowances: [Allowance], feed: ClientFeed) {
+    init(_ profile: ClientProfile, _ copy: CopyClient, account: PeerAccount, allowances: [Allowance], feed: ClientFeed)
+    {
         self.profile = profile
         self.hosted = Mutex(copy)
         self.isLocked = copy.isLocked

@@ -152,7 +152,8 @@ extension JobRegions {
             } else {
                 guard sector <= shared.device.sectors else {
                     throw .refused(
-                        object: item.name, reason: "sector \(sector) is behind its end: it has \(shared.device.sectors)",
+                        object: item.name,
+                        reason: "sector \(sector) is behind its end: it has \(shared.device.sectors)",
                         errno: EINVAL)
                 }
                 count = shared.device.sectors - sector

@@ -39,7 +39,8 @@ enum ServiceManager {
         var sockets: [FileDescriptor] = []
         for number in 3..<(3 + count) {
             guard sd_is_socket_unix(number, Int32(SOCK_STREAM.rawValue), 1, nil, 0) > 0 else {
-                throw DaemonError("socket activation", "take over descriptor \(number)", "it is no listening Unix stream socket")
+                throw DaemonError(
+                    "socket activation", "take over descriptor \(number)", "it is no listening Unix stream socket")
             }
             sockets.append(FileDescriptor(rawValue: number))
         }
