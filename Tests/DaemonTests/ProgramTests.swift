@@ -146,6 +146,20 @@ extension DaemonTests {
             #expect(Program.start(binary, arguments)?.wait() == 64)
         }
 
+        @Test func theManualPageHasTheOptionsThatHelpShows() throws {
+            let directory = try TemporaryDirectory()
+            let output = directory.path.appending("help")
+            let binary = try #require(SpawnedDaemon.binary)
+            #expect(Program.start(binary, ["--help"], output: output.string)?.wait() == 0)
+            let help = String(decoding: try output.bytes(), as: UTF8.self)
+            let page = FilePath(#filePath).removingLastComponent().removingLastComponent().removingLastComponent()
+                .appending("Docs").appending("ucopyd.8")
+            let text = String(decoding: try page.bytes(), as: UTF8.self)
+            let shown = Set(help.matches(of: /--[a-z]+(-[a-z]+)*/).map { String($0.output.0.dropFirst(2)) })
+            let described = Set(text.matches(of: /Fl -([a-z]+(-[a-z]+)*)/).map { String($0.output.1) })
+            #expect(shown == described && shown.count > 5)
+        }
+
         @Test func killingAClientInTheMiddleOfAJobCancelsItAndGivesItsPagesBack() throws {
             let daemon = try #require(try SpawnedDaemon())
             let source = try daemon.directory.noise("source", sectors: 2048)
