@@ -5,7 +5,6 @@
  *
  * No two jobs write the same block, so every block can be compared afterwards, off the clock.
  */
-#define _GNU_SOURCE /* O_DIRECT */
 #include <errno.h>
 #include <fcntl.h>
 #include <kcopyd.h>
