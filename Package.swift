@@ -84,8 +84,10 @@ let package = Package(
                 ])
             ]),
 
-        .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", system], swiftSettings: strict),
-        .testTarget(name: "KCopyTests", dependencies: ["KCopy", "BlockIO", system], swiftSettings: strict),
+        // What several test targets need: temporary directories, loop devices, programs, bytes.
+        .target(name: "TestSupport", dependencies: ["BlockIO", system], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "CLinux", "TestSupport", system], swiftSettings: strict),
+        .testTarget(name: "KCopyTests", dependencies: ["KCopy", "BlockIO", "TestSupport", system], swiftSettings: strict),
         .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests", dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],

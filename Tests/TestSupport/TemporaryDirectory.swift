@@ -1,0 +1,53 @@
+import Glibc
+import SystemPackage
+
+/// A directory that goes with everything in it when the object does; in memory where the machine has such a place.
+public final class TemporaryDirectory: Sendable {
+    /// Where it is.
+    public let path: String
+
+    /// Makes an empty one.
+    /// - Parameter onDisk: whether to make it in /tmp, or where TMPDIR says, in any case.
+    public init(onDisk: Bool = false) throws {
+        let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        let parent = !onDisk && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : temporary
+        var template = Array("\(parent)/ucopyd-test-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
+        path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+    }
+
+    deinit { Self.remove(path) }
+
+    /// The path of an entry.
+    public func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// Makes an image file of `bytes` bytes that is one hole.
+    public func image(_ name: String, bytes: UInt64) throws -> String {
+        try image(name, contents: [], bytes: bytes)
+    }
+
+    /// Makes an image file that begins with some bytes, and goes on as a hole to a size if one is given.
+    public func image(_ name: String, contents: [UInt8], bytes: UInt64? = nil) throws -> String {
+        let path = file(name)
+        let descriptor = try FileDescriptor.open(
+            FilePath(path), .readWrite, options: [.create, .truncate, .closeOnExec], permissions: .ownerReadWrite)
+        try descriptor.closeAfter {
+            _ = try descriptor.writeAll(contents)
+            if let bytes, ftruncate(descriptor.rawValue, off_t(bytes)) != 0 { throw Errno(rawValue: errno) }
+        }
+        return path
+    }
+
+    private static func remove(_ path: String) {
+        if let directory = opendir(path) {
+            while let entry = readdir(directory) {
+                let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                if name == "." || name == ".." { continue }
+                let child = "\(path)/\(name)"
+                if unlink(child) != 0, errno == EISDIR { remove(child) }
+            }
+            closedir(directory)
+        }
+        rmdir(path)
+    }
+}
