@@ -1,4 +1,5 @@
 public import BlockIO
+import Dispatch
 import Glibc
 import Synchronization
 
@@ -26,6 +27,15 @@ public final class CopyService: Sendable {
         var all = [first]
         for _ in 1..<max(count, 1) { all.append(try Lane(engine: engine)) }
         self.lanes = all
+    }
+
+    /// A service of one lane whose engine the caller makes: one that injects faults, or notes what it is asked for.
+    init(engine: (DispatchQueue) throws(BlockError) -> any IOEngine) throws(BlockError) {
+        let queue = Lane.makeQueue()
+        let lane = Lane(queue: queue, engine: try engine(queue), name: "custom")
+        engineName = lane.engineName
+        ringRefusal = nil
+        lanes = [lane]
     }
 
     /// Ends the lanes. Every client has to be destroyed before.

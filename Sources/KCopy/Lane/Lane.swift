@@ -37,7 +37,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     let engineName: String
     /// Why the lane has no ring though one would have been taken.
     let ringRefusal: BlockError?
-    let queue = DispatchQueue(label: "io.ucopyd.lane", qos: .userInitiated)
+    let queue: DispatchQueue
     let io: IOQueue
     var scheduler: JobScheduler
     var members: [Int: Member] = [:]
@@ -74,7 +74,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     private var withResults: [Int] = []
     private var isPumping = false
 
-    init(engine choice: EngineChoice) throws(BlockError) {
+    convenience init(engine choice: EngineChoice) throws(BlockError) {
+        let queue = Self.makeQueue()
         var ring: RingEngine?
         var refusal: BlockError?
         if choice != .blocking {
@@ -83,9 +84,16 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
                 refusal = error
             }
         }
-        ringRefusal = refusal
-        engineName = (ring == nil ? EngineChoice.blocking : .uring).rawValue
-        io = IOQueue(engine: ring ?? BlockingEngine(queue: queue))
+        let name = (ring == nil ? EngineChoice.blocking : .uring).rawValue
+        self.init(queue: queue, engine: ring ?? BlockingEngine(queue: queue), name: name, ringRefusal: refusal)
+    }
+
+    /// A lane on a queue of `makeQueue` with an engine that belongs to that queue.
+    init(queue: DispatchQueue, engine: any IOEngine, name: String, ringRefusal: BlockError? = nil) {
+        self.queue = queue
+        self.ringRefusal = ringRefusal
+        engineName = name
+        io = IOQueue(engine: engine)
         scheduler = JobScheduler(depth: io.depth, now: DispatchTime.now().uptimeNanoseconds)
         timer = DispatchSource.makeTimerSource(queue: queue)
         queue.setSpecific(key: Self.onLane, value: ObjectIdentifier(self))
@@ -96,6 +104,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         }
         timer.activate()
     }
+
+    static func makeQueue() -> DispatchQueue { DispatchQueue(label: "io.ucopyd.lane", qos: .userInitiated) }
 
     func shutdown() {
         queue.sync {
