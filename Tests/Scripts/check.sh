@@ -64,7 +64,8 @@ sanitize() {
         --filter 'KCopyTests|BlockIOTests|VarlinkTests'
 }
 export -f sanitize
-step 900 "tests, thread sanitizer" bash -c 'sanitize thread .build-tsan'
+step 900 "tests, thread sanitizer" env TSAN_OPTIONS="suppressions=$PWD/Tests/Scripts/races.supp" \
+    bash -c 'sanitize thread .build-tsan'
 step 900 "tests, address sanitizer" env LSAN_OPTIONS="suppressions=$PWD/Tests/Scripts/leaks.supp:print_suppressions=0" \
     bash -c 'sanitize address .build-asan'
 
