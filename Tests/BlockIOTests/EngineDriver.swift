@@ -43,7 +43,7 @@ final class EngineDriver: IOQueueClient, @unchecked Sendable {  // all state bel
 
     init(_ kind: EngineKind) throws {
         self.kind = kind
-        io = try IOQueue(engine: try kind.make(queue))
+        io = IOQueue(engine: try kind.make(queue))
         io.client = self
     }
 
