@@ -52,6 +52,9 @@ extension JobScheduler {
         }
         if errno != 0 {
             jobs[job].note(.destination(destination), SectorRange(start: 0, count: jobs[job].shape.count), errno)
+            // What was written may be lost: none of it counts as copied.
+            jobs[job].result.copied = 0
+            jobs[job].prefix = CleanPrefix()
         }
         if left > 1 { jobs[job].phase = .flushing(left - 1) } else { finish(job) }
     }
