@@ -85,15 +85,20 @@ let package = Package(
             ]),
 
         // What several test targets need: temporary directories, loop devices, programs, bytes.
-        .target(name: "TestSupport", dependencies: ["BlockIO", system], path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "CLinux", "TestSupport", system], swiftSettings: strict),
-        .testTarget(name: "KCopyTests", dependencies: ["KCopy", "BlockIO", "TestSupport", system], swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["BlockIO", system], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(
+            name: "BlockIOTests", dependencies: ["BlockIO", "CLinux", "TestSupport", system], swiftSettings: strict),
+        .testTarget(
+            name: "KCopyTests", dependencies: ["KCopy", "BlockIO", "TestSupport", system], swiftSettings: strict),
         .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],
+            name: "DaemonTests",
+            dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],
             swiftSettings: strict),
         .testTarget(
-            name: "CommandLineTests", dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", system], swiftSettings: strict),
+            name: "CommandLineTests", dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", system],
+            swiftSettings: strict),
         // Tests of the C library compile and run C programs against the built product; they link nothing of it.
         .testTarget(name: "KCopydTests", exclude: ["Programs"], swiftSettings: strict),
     ],

@@ -52,14 +52,16 @@ extension BlockDevice {
         let flags = clinux_getfl(descriptor.rawValue)
         try check(flags, name, "read the flags")
         guard let access = Access(flags: flags) else {
-            throw BlockError(name, "open", .badFileDescriptor, reason: "the descriptor allows neither reading nor writing")
+            throw BlockError(
+                name, "open", .badFileDescriptor, reason: "the descriptor allows neither reading nor writing")
         }
         // Not dup(2): a program that the caller executes would inherit the claim.
         let duplicate = clinux_duplicate(descriptor.rawValue)
         try check(duplicate, name, "duplicate the descriptor")
         let kept = FileDescriptor(rawValue: duplicate)
         do {
-            let own = try reopen(kept, name, status, access: access, claim: claim && kind == .blockDevice && access != .readOnly)
+            let own = try reopen(
+                kept, name, status, access: access, claim: claim && kind == .blockDevice && access != .readOnly)
             return try adopt(own ?? kept, claim: own == nil ? nil : kept, path: name, access: access)
         } catch {
             closeQuietly(kept)
@@ -114,7 +116,8 @@ extension BlockDevice {
 
     private static func requireKind(_ status: FileStatus, _ path: String) throws(BlockError) -> Kind {
         guard let kind = status.kind else {
-            throw BlockError(path, "open", Errno(rawValue: ENOTBLK), reason: "it is neither a block device nor an image file")
+            throw BlockError(
+                path, "open", Errno(rawValue: ENOTBLK), reason: "it is neither a block device nor an image file")
         }
         return kind
     }

@@ -66,7 +66,8 @@ extension DeviceGeometry {
         guard rest == 0 else {
             throw BlockError(
                 path, "open", .invalidArgument,
-                reason: "its \(status.size) bytes are no whole number of 512-byte sectors: the last one has \(rest) bytes")
+                reason:
+                    "its \(status.size) bytes are no whole number of 512-byte sectors: the last one has \(rest) bytes")
         }
         let align = directAlignment(descriptor.rawValue)
         // A kernel or file system that does not tell (FUSE) is asked for direct I/O in whole

@@ -25,7 +25,8 @@ public struct IOOperation {
     public var memory: MemorySlice?
 
     /// An operation.
-    public init(_ kind: Kind, _ device: AttachedDevice, offset: UInt64 = 0, length: Int = 0, memory: MemorySlice? = nil) {
+    public init(_ kind: Kind, _ device: AttachedDevice, offset: UInt64 = 0, length: Int = 0, memory: MemorySlice? = nil)
+    {
         self.kind = kind
         self.device = device
         self.offset = offset

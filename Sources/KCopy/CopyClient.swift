@@ -45,7 +45,8 @@ public final class CopyClient: Sendable {
     ) throws(CopyError) {
         guard (1...Self.mostPages).contains(pages) else {
             throw CopyError(
-                .invalidArgument, name, .invalidArgument, "a budget of \(pages) pages: 1 to \(Self.mostPages) are possible")
+                .invalidArgument, name, .invalidArgument,
+                "a budget of \(pages) pages: 1 to \(Self.mostPages) are possible")
         }
         do { memory = try PageMemory(pages: pages) } catch { throw CopyError(error) }
         self.name = name

@@ -65,7 +65,8 @@ enum RegionRules {
         guard range.start % block == 0, range.count % block == 0 else {
             throw CopyError(
                 .unaligned, device.path, .invalidArgument,
-                "\(role), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)")
+                "\(role), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)"
+            )
         }
     }
 
@@ -76,10 +77,13 @@ enum RegionRules {
         for (index, region) in regions.enumerated() {
             for earlier in 0..<index {
                 let other = regions[earlier]
-                guard region.device.identity.overlaps(region.range, other.device.identity, other.range) else { continue }
+                guard region.device.identity.overlaps(region.range, other.device.identity, other.range) else {
+                    continue
+                }
                 throw CopyError(
                     .overlap, region.device.path, .invalidArgument,
-                    "\(role(index)), sectors \(region.range.start)+\(region.range.count), overlaps \(role(earlier)), sectors \(other.range.start)+\(other.range.count)")
+                    "\(role(index)), sectors \(region.range.start)+\(region.range.count), overlaps \(role(earlier)), sectors \(other.range.start)+\(other.range.count)"
+                )
             }
         }
     }

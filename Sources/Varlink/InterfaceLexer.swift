@@ -126,6 +126,7 @@ struct InterfaceLexer {
         guard let first = text.utf8.first, let last = text.utf8.last, isLetter(first), last != UInt8(ascii: "_") else {
             return false
         }
-        return text.utf8.allSatisfy(isWord) && !zip(text.utf8, text.utf8.dropFirst()).contains { $0 == 0x5F && $1 == 0x5F }
+        return text.utf8.allSatisfy(isWord)
+            && !zip(text.utf8, text.utf8.dropFirst()).contains { $0 == 0x5F && $1 == 0x5F }
     }
 }

@@ -42,7 +42,8 @@ struct InterfaceParser {
                 methods.append(
                     .init(name: name, parameters: parameters, replies: try structure(depth: 0), documentation: comment))
             case "error":
-                errors.append(.init(name: try declaredName(), parameters: try structure(depth: 0), documentation: comment))
+                errors.append(
+                    .init(name: try declaredName(), parameters: try structure(depth: 0), documentation: comment))
             case "":
                 try checkUses(types.map(\.name))
                 return InterfaceDescription(
@@ -108,7 +109,9 @@ struct InterfaceParser {
         case "object": return .object
         case "any": return .any
         default:
-            guard InterfaceLexer.isMemberName(token.text) else { throw token.error("expected a type, found \(token.shown)") }
+            guard InterfaceLexer.isMemberName(token.text) else {
+                throw token.error("expected a type, found \(token.shown)")
+            }
             used.append((token.text, token))
             return .named(token.text)
         }
@@ -149,7 +152,9 @@ struct InterfaceParser {
             }
             let separator = try lexer.next()
             if separator.text == ")" { return fields.isEmpty ? .enumeration(names) : .structure(fields) }
-            guard separator.text == "," else { throw separator.error("expected \",\" or \")\", found \(separator.shown)") }
+            guard separator.text == "," else {
+                throw separator.error("expected \",\" or \")\", found \(separator.shown)")
+            }
         }
     }
 }

@@ -103,7 +103,8 @@ enum SocketCalls {
         do throws(Errno) {
             return try checkCount {
                 bytes.withUnsafeBytes { buffer in
-                    clinux_send(descriptor, buffer.baseAddress, buffer.count, descriptors, CUnsignedInt(descriptors.count))
+                    clinux_send(
+                        descriptor, buffer.baseAddress, buffer.count, descriptors, CUnsignedInt(descriptors.count))
                 }
             }
         } catch .wouldBlock {

@@ -178,7 +178,9 @@ extension VarlinkCall {
     /// - Returns: nil when there is none at `index` or it has been taken.
     public func takeDescriptor(at index: Int) -> FileDescriptor? {
         state.withLock { state in
-            guard state.descriptors.indices.contains(index), let descriptor = state.descriptors[index] else { return nil }
+            guard state.descriptors.indices.contains(index), let descriptor = state.descriptors[index] else {
+                return nil
+            }
             state.descriptors[index] = nil
             return FileDescriptor(rawValue: descriptor)
         }

@@ -86,7 +86,8 @@ public final class VarlinkConnection: Sendable {
         onReply: (_ reply: Reply, _ continues: Bool) -> Bool
     ) throws(VarlinkCallError) {
         var failure: VarlinkCallError?
-        try callMoreRaw(method, json: try encode(parameters, for: method), descriptors: descriptors) { data, continues in
+        try callMoreRaw(method, json: try encode(parameters, for: method), descriptors: descriptors) {
+            data, continues in
             do throws(VarlinkCallError) {
                 return onReply(try decode(data, of: method), continues)
             } catch {
@@ -213,7 +214,8 @@ extension VarlinkConnection {
             // Replies carry no descriptors that anybody asked for.
             piece.descriptors.forEach(SocketCalls.close)
             switch piece.received {
-            case .bytes(let count): input.append(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)), descriptors: [])
+            case .bytes(let count):
+                input.append(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)), descriptors: [])
             case .wouldBlock: return
             case .ended: throw Errno.connectionReset
             }
@@ -224,7 +226,8 @@ extension VarlinkConnection {
 
     private func failure(_ method: String, _ error: Errno) -> VarlinkConnectionError {
         if isShutDown.load(ordering: .acquiring) {
-            return VarlinkConnectionError(.shutDown, object: path.string, operation: method, reason: "shut down by the caller")
+            return VarlinkConnectionError(
+                .shutDown, object: path.string, operation: method, reason: "shut down by the caller")
         }
         if error == .connectionReset || error == .brokenPipe {
             return VarlinkConnectionError(

@@ -22,7 +22,8 @@ public struct VarlinkInterface: Sendable {
         let declared = description.methods.map(\.name)
         if let stranger = methods.keys.sorted().first(where: { !declared.contains($0) }) {
             throw InterfaceDescriptionError(
-                line: 1, column: 1, reason: "method \(stranger) has a handler and is not declared in \(description.name)")
+                line: 1, column: 1,
+                reason: "method \(stranger) has a handler and is not declared in \(description.name)")
         }
         self.text = text
         self.methods = methods

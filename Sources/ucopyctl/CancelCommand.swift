@@ -43,6 +43,8 @@ struct CancelCommand: ParsableCommand {
 
 /// Reads a job's number.
 func jobNumber(_ text: String) throws -> Int {
-    guard let job = Int(text), job >= 0 else { throw ValidationError("a job is named by its number (see ucopyctl jobs)") }
+    guard let job = Int(text), job >= 0 else {
+        throw ValidationError("a job is named by its number (see ucopyctl jobs)")
+    }
     return job
 }

@@ -6,7 +6,9 @@ import Varlink
 
 /// Which daemon is meant.
 struct ConnectionOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The daemon's socket (default: $UCOPYD_SOCKET, else /run/ucopyd/io.ucopyd).", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "The daemon's socket (default: $UCOPYD_SOCKET, else /run/ucopyd/io.ucopyd).", valueName: "path"))
     var socket: String?
 
     /// Connects to the daemon.
@@ -24,8 +26,10 @@ struct ConnectionOptions: ParsableArguments {
         let advice =
             switch error.errno {
             case .noSuchFileOrDirectory, .connectionRefused:
-                "; start the daemon (systemctl start ucopyd)" + (canCopyLocally ? ", or add --local to copy without it" : "")
-            case .permissionDenied: "; the socket is for root and the group disk" + (canCopyLocally ? "; --local copies without it" : "")
+                "; start the daemon (systemctl start ucopyd)"
+                    + (canCopyLocally ? ", or add --local to copy without it" : "")
+            case .permissionDenied:
+                "; the socket is for root and the group disk" + (canCopyLocally ? "; --local copies without it" : "")
             default: ""
             }
         return Failure(error.object, "connect", Failure.reason(error) + advice)
@@ -47,7 +51,8 @@ extension Failure {
         case .deviceFailed(let object, let operation, let reason, _): self.init(object, operation, reason)
         case .refused(let object, let reason, _): self.init(object, operation, reason)
         case .noSuchJob(let job): self.init("job \(job)", operation, "no such job")
-        case .limitExceeded(let what, let limit): self.init("ucopyd", operation, "\(what): the limit of \(limit) is reached")
+        case .limitExceeded(let what, let limit):
+            self.init("ucopyd", operation, "\(what): the limit of \(limit) is reached")
         case .noSuchClient, .noSuchDevice, .stopping: self.init(detail: "\(failure)", operation)
         }
     }

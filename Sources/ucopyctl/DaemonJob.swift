@@ -71,7 +71,8 @@ struct DaemonJob: RunningJob {
             }
             return try connection.call(
                 CopyInterface.Copy.self,
-                CopyInterface.Copy.Parameters(client: client, source: source, destinations: destinations, options: options),
+                CopyInterface.Copy.Parameters(
+                    client: client, source: source, destinations: destinations, options: options),
                 descriptors: passed.descriptors
             ).job
         } catch {
@@ -80,9 +81,12 @@ struct DaemonJob: RunningJob {
     }
 
     /// Follows the job to its end, which is returned as the event that it is.
-    private static func watch(_ number: Int, on connection: ControlConnection, watched: Bool, _ mailbox: Mailbox) -> JobEvent {
+    private static func watch(_ number: Int, on connection: ControlConnection, watched: Bool, _ mailbox: Mailbox)
+        -> JobEvent
+    {
         do throws(ControlError) {
-            let last = watched
+            let last =
+                watched
                 ? try connection.watch(job: number, interval: ProgressReporter.interval) { job in
                     mailbox.post(.progress(done: job.bytes))
                     return true
@@ -108,7 +112,8 @@ private struct PassedRegions {
     mutating func add(_ region: IORegion) -> CopyInterface.Region {
         defer { descriptors.append(region.device.descriptor) }
         return CopyInterface.Region(
-            descriptor: descriptors.count, name: region.device.path, sector: region.range.start, count: region.range.count)
+            descriptor: descriptors.count, name: region.device.path, sector: region.range.start,
+            count: region.range.count)
     }
 }
 

@@ -12,19 +12,22 @@ struct LocalJob: RunningJob {
         let plan = order.plan
         devices = ((plan.source.map { [$0] } ?? []) + plan.destinations).map(\.device)
         let start = Clock.seconds()
-        let completion: @Sendable (CopyResult) -> Void = { [sectors = plan.sectors, count = plan.destinations.count] result in
+        let completion: @Sendable (CopyResult) -> Void = {
+            [sectors = plan.sectors, count = plan.destinations.count] result in
             let seconds = Clock.seconds() - start
             mailbox.post(.ended(JobReport(result, sectors: sectors, destinations: count, seconds: seconds)))
         }
         do {
             let service = try CopyService(engine: engine, lanes: 1)
             client = try CopyClient(
-                service: service, pages: order.pages, name: "ucopyctl", priority: CopyPriority(order.priority), rate: order.rate)
-            job = if let source = plan.source {
-                try client.copy(from: source, to: plan.destinations, flags: order.flags, completion: completion)
-            } else {
-                try client.zero(plan.destinations, flags: order.flags, completion: completion)
-            }
+                service: service, pages: order.pages, name: "ucopyctl", priority: CopyPriority(order.priority),
+                rate: order.rate)
+            job =
+                if let source = plan.source {
+                    try client.copy(from: source, to: plan.destinations, flags: order.flags, completion: completion)
+                } else {
+                    try client.zero(plan.destinations, flags: order.flags, completion: completion)
+                }
         } catch let error as CopyError {
             throw Failure(error, order.verb)
         } catch let error as BlockError {

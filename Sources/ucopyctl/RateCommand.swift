@@ -6,7 +6,9 @@ import KCopy
 struct RateCommand: ParsableCommand {
     static let configuration = CommandConfiguration.verb(
         "rate", abstract: "Change how fast a running job may go.",
-        discussion: "RATE is bytes per second (64M, 64MB), a share of the time (50%), or unlimited. It replaces both former limits.")
+        discussion:
+            "RATE is bytes per second (64M, 64MB), a share of the time (50%), or unlimited. It replaces both former limits."
+    )
 
     @OptionGroup var connection: ConnectionOptions
 
@@ -26,7 +28,8 @@ struct RateCommand: ParsableCommand {
         do throws(ControlError) {
             _ = try connection.call(
                 CopyInterface.SetRate.self,
-                CopyInterface.SetRate.Parameters(job: job, bytesPerSecond: limit.bytesPerSecond, percent: limit.percent))
+                CopyInterface.SetRate.Parameters(job: job, bytesPerSecond: limit.bytesPerSecond, percent: limit.percent)
+            )
         } catch {
             throw Failure(error, "set the rate")
         }

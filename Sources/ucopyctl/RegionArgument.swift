@@ -48,7 +48,9 @@ struct RegionArgument: Hashable {
 
         init?(_ text: Substring) {
             let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else { return nil }
+            guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else {
+                return nil
+            }
             sector = parts[0]
             count = parts.count > 1 ? parts[1] : nil
         }
@@ -56,7 +58,9 @@ struct RegionArgument: Hashable {
 
     private static func number(_ digits: Substring, _ what: String, of text: String) throws(Failure) -> UInt64 {
         guard let number = UInt64(digits), number <= sectorLimit else {
-            throw Failure(text, "usage", "the \(what) \(digits) is beyond the \(sectorLimit) sectors of the largest device", status: .usage)
+            throw Failure(
+                text, "usage", "the \(what) \(digits) is beyond the \(sectorLimit) sectors of the largest device",
+                status: .usage)
         }
         return number
     }

@@ -18,7 +18,8 @@ struct ReportText {
     /// `copied 2.0 GiB to 2 destinations in 0.55 s (3.6 GiB/s)`.
     var summary: String {
         let amount = Human.size(report.bytes) + (report.hasErrors ? " of \(Human.size(report.totalBytes))" : "")
-        let done = verb == "zero"
+        let done =
+            verb == "zero"
             ? "zeroed \(amount) on" : "copied \(amount) to"
         let rate = report.seconds > 0 ? " (\(Human.rate(Double(report.bytes) / report.seconds)))" : ""
         return "\(done) \(Human.plural(destinations.count, "destination")) in \(Human.duration(report.seconds))\(rate)"
@@ -35,7 +36,8 @@ struct ReportText {
             lines.append("ucopyctl: \(path(of: index)): write: errors on some of its sectors")
         }
         if report.faults.count >= CopyResult.mostFaults {
-            lines.append("ucopyctl: \(subject): \(verb): there may be more errors: the first \(report.faults.count) are kept")
+            lines.append(
+                "ucopyctl: \(subject): \(verb): there may be more errors: the first \(report.faults.count) are kept")
         }
         return lines
     }
@@ -44,7 +46,8 @@ struct ReportText {
     var stop: String {
         let percent = Human.percent(report.bytes, of: report.totalBytes)
         let words = (["ucopyctl", verb] + (isLocal ? ["--local"] : []) + resume).map(shellWord).joined(separator: " ")
-        return "ucopyctl: \(subject): \(verb): \(report.cancelled ? "cancelled" : "stopped"): \(report.bytes) of \(report.totalBytes) bytes (\(percent)%) "
+        return
+            "ucopyctl: \(subject): \(verb): \(report.cancelled ? "cancelled" : "stopped"): \(report.bytes) of \(report.totalBytes) bytes (\(percent)%) "
             + (verb == "zero" ? "zeroed" : "copied") + "; resume at sector \(report.resumeAt) of the region: \(words)"
     }
 
@@ -70,15 +73,17 @@ struct ReportText {
     private func line(_ fault: CopyInterface.Fault) -> String {
         let region = fault.destination.map { destinations.indices.contains($0) ? destinations[$0] : nil } ?? source
         let object = fault.destination.map(path(of:)) ?? subject
-        let operation = if fault.destination == nil {
-            "read"
-        } else if FaultReason.isDifference(fault.errno) {
-            "verify"
-        } else {
-            verb == "zero" ? "zero" : "write"
-        }
+        let operation =
+            if fault.destination == nil {
+                "read"
+            } else if FaultReason.isDifference(fault.errno) {
+                "verify"
+            } else {
+                verb == "zero" ? "zero" : "write"
+            }
         let sector = (region?.sector ?? 0) + fault.sector
-        return "ucopyctl: \(object): \(operation) at sector \(sector)+\(fault.count): \(FaultReason.describe(fault.errno))"
+        return
+            "ucopyctl: \(object): \(operation) at sector \(sector)+\(fault.count): \(FaultReason.describe(fault.errno))"
     }
 }
 

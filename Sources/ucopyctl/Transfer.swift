@@ -28,14 +28,16 @@ struct Transfer {
         let interrupts = Interrupts(mailbox)
         var progress = ProgressReporter(
             total: plan.sectors << UInt64(Sector.shift), bar: !options.quiet, descriptor: options.progress)
-        let job: any RunningJob = options.local
+        let job: any RunningJob =
+            options.local
             ? try LocalJob(order, engine: options.engine ?? .auto, mailbox)
             : try DaemonJob(order, options.connection, watched: progress.isWanted, mailbox)
         let report = try withExtendedLifetime(interrupts) { try follow(job, mailbox, &progress) }
         job.end()
-        try conclude(ReportText(
-            verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
-            destinations: plan.destinations.map(RegionArgument.init), report: report))
+        try conclude(
+            ReportText(
+                verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
+                destinations: plan.destinations.map(RegionArgument.init), report: report))
     }
 
     private var allFlags: CopyFlags {
@@ -52,7 +54,9 @@ struct Transfer {
     }
 
     /// Waits for the job's end, passing progress on and interrupts to it.
-    private func follow(_ job: any RunningJob, _ mailbox: Mailbox, _ progress: inout ProgressReporter) throws(Failure) -> JobReport {
+    private func follow(_ job: any RunningJob, _ mailbox: Mailbox, _ progress: inout ProgressReporter) throws(Failure)
+        -> JobReport
+    {
         var isCancelling = false
         while true {
             switch mailbox.next(within: progress.isWanted ? ProgressReporter.interval : nil) {

@@ -11,13 +11,15 @@ struct TransferOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Budget in pages of 4 KiB (default: what the job can use, at most \(defaultPages)).", valueName: "n"),
+        help: ArgumentHelp(
+            "Budget in pages of 4 KiB (default: what the job can use, at most \(defaultPages)).", valueName: "n"),
         transform: { try Self.pages($0) })
     var pages: Int?
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("At most so many bytes per second (64M), or so much of the time (50%), or unlimited.", valueName: "rate"),
+        help: ArgumentHelp(
+            "At most so many bytes per second (64M), or so much of the time (50%), or unlimited.", valueName: "rate"),
         transform: { try Self.rate($0) })
     var rate: CopyRate = .unlimited
 
@@ -33,7 +35,9 @@ struct TransferOptions: ParsableArguments {
     @Flag(help: "Do the work in this process, without the daemon.")
     var local = false
 
-    @Option(help: ArgumentHelp("With --local: auto, uring or blocking.", valueName: "engine"), transform: { try Self.engine($0) })
+    @Option(
+        help: ArgumentHelp("With --local: auto, uring or blocking.", valueName: "engine"),
+        transform: { try Self.engine($0) })
     var engine: EngineChoice?
 
     @Option(
@@ -47,7 +51,9 @@ struct TransferOptions: ParsableArguments {
     @Flag(help: "End with one JSON object on standard output.")
     var json = false
 
-    @Option(help: ArgumentHelp("Write done/total lines, in bytes, to this file descriptor.", valueName: "fd"), transform: { try Self.descriptor($0) })
+    @Option(
+        help: ArgumentHelp("Write done/total lines, in bytes, to this file descriptor.", valueName: "fd"),
+        transform: { try Self.descriptor($0) })
     var progress: Int32?
 
     @Flag(help: "Show neither progress nor summary.")
@@ -75,20 +81,24 @@ struct TransferOptions: ParsableArguments {
 
     private static func engine(_ text: String) throws -> EngineChoice {
         guard let engine = EngineChoice(rawValue: text) else {
-            throw ValidationError("an engine is one of \(EngineChoice.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw ValidationError(
+                "an engine is one of \(EngineChoice.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return engine
     }
 
     private static func priority(_ text: String) throws -> CopyInterface.Priority {
         guard let priority = CopyInterface.Priority(rawValue: text) else {
-            throw ValidationError("a priority is one of \(CopyInterface.Priority.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw ValidationError(
+                "a priority is one of \(CopyInterface.Priority.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return priority
     }
 
     private static func descriptor(_ text: String) throws -> Int32 {
-        guard let descriptor = Int32(text), descriptor >= 0 else { throw ValidationError("a file descriptor is a number from 0 on") }
+        guard let descriptor = Int32(text), descriptor >= 0 else {
+            throw ValidationError("a file descriptor is a number from 0 on")
+        }
         let flags = fcntl(descriptor, F_GETFL)
         guard flags >= 0, flags & O_ACCMODE != O_RDONLY else {
             throw ValidationError("file descriptor \(descriptor) is not open for writing")

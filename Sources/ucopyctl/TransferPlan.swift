@@ -52,7 +52,9 @@ struct TransferPlan {
     }
 
     /// Without a count of its own a region is as long as the source, or goes to the device's end.
-    private static func resolve(_ region: RegionArgument, _ device: BlockDevice, count: UInt64?) throws(Failure) -> IORegion {
+    private static func resolve(_ region: RegionArgument, _ device: BlockDevice, count: UInt64?) throws(Failure)
+        -> IORegion
+    {
         let sector = region.sector ?? 0
         guard sector <= device.sectors else {
             throw Failure(region.path, "open", "sector \(sector) is behind its end: it has \(device.sectors) sectors")

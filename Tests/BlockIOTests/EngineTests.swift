@@ -17,11 +17,14 @@ struct EngineTests {
         return try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
     }
 
-    @Test("of both kinds is tested", .enabled(if: EngineKind.ringIsPossible, "io_uring is forbidden here: the blocking engine only"))
+    @Test(
+        "of both kinds is tested",
+        .enabled(if: EngineKind.ringIsPossible, "io_uring is forbidden here: the blocking engine only"))
     func both() { #expect(EngineKind.available == [.uring, .blocking]) }
 
     @Test(
-        "reads, writes, zeroes and flushes, in registered memory and in other", arguments: EngineKind.available, [true, false])
+        "reads, writes, zeroes and flushes, in registered memory and in other", arguments: EngineKind.available,
+        [true, false])
     func content(kind: EngineKind, registered: Bool) async throws {
         var expected = Bytes.random(1 << 20, seed: 1)
         let device = try device(expected)
@@ -89,8 +92,10 @@ struct EngineTests {
                 // The odd ones begin at the end of the file, where there is nothing to be read.
                 let from = pair % 2 == 0 ? pair * 4096 : 256 << 10
                 io.start(
-                    IOOperation(.read, attached, offset: UInt64(from), length: 4096, memory: slice), token: UInt64(pair),
-                    then: IOOperation(.write, attached, offset: UInt64(131_072 + pair * 4096), length: 4096, memory: slice),
+                    IOOperation(.read, attached, offset: UInt64(from), length: 4096, memory: slice),
+                    token: UInt64(pair),
+                    then: IOOperation(
+                        .write, attached, offset: UInt64(131_072 + pair * 4096), length: 4096, memory: slice),
                     token: UInt64(16 + pair))
             }
         }
@@ -98,7 +103,8 @@ struct EngineTests {
             #expect(results[pair] == (pair % 2 == 0 ? 0 : ENODATA))
             #expect(results[16 + pair] == (pair % 2 == 0 ? 0 : IOQueue.notStarted))
             if pair % 2 == 0 {
-                expected.replaceSubrange(131_072 + pair * 4096..<135_168 + pair * 4096, with: expected[pair * 4096..<(pair + 1) * 4096])
+                expected.replaceSubrange(
+                    131_072 + pair * 4096..<135_168 + pair * 4096, with: expected[pair * 4096..<(pair + 1) * 4096])
             }
         }
         #expect(Bytes.difference(try Bytes.read(device.path, count: 256 << 10), expected) == nil)
@@ -166,7 +172,9 @@ struct EngineTests {
         }
     }
 
-    @Test("serves more devices and memories than it has places for, and gives places out again", arguments: EngineKind.available)
+    @Test(
+        "serves more devices and memories than it has places for, and gives places out again",
+        arguments: EngineKind.available)
     func places(kind: EngineKind) async throws {
         let contents = Bytes.random(4096, seed: 1)
         let device = try device(contents)
@@ -207,7 +215,8 @@ struct EngineTests {
         let attached = driver.onQueue { io in io.attach(device) }
         let results = await driver.perform(count: 1) { io in
             io.start(
-                IOOperation(.read, attached, length: 65536, memory: MemorySlice(address: memory.base, slot: -1)), token: 0)
+                IOOperation(.read, attached, length: 65536, memory: MemorySlice(address: memory.base, slot: -1)),
+                token: 0)
         }
         #expect(results == [0])
         driver.onQueue { io in io.detach(attached) }
@@ -248,7 +257,8 @@ struct EngineTests {
         for _ in 0..<100 {
             let results = await driver.perform(count: 1) { io in
                 io.start(
-                    IOOperation(.read, attached, length: 65536, memory: MemorySlice(address: memory.base, slot: -1)), token: 0)
+                    IOOperation(.read, attached, length: 65536, memory: MemorySlice(address: memory.base, slot: -1)),
+                    token: 0)
             }
             #expect(results == [0])
             driver.onQueue { io in while io.wait(count: 1, nanoseconds: 1000) {} }

@@ -21,7 +21,9 @@ struct LinkedCourse: Sendable, CustomTestStringConvertible {
     /// Whether the follower's first answer is in one batch with the leader's before it.
     var together: Bool
 
-    var testDescription: String { "leader \(leader), follower \(follower) after \(after)\(together ? " together" : "")" }
+    var testDescription: String {
+        "leader \(leader), follower \(follower) after \(after)\(together ? " together" : "")"
+    }
 
     /// What the leader has to end with.
     var leaderError: Int32 {
@@ -34,20 +36,31 @@ struct LinkedCourse: Sendable, CustomTestStringConvertible {
 
     /// Every course: a leader that succeeds at once or not, and a follower that the system runs or gives back.
     static let all: [LinkedCourse] = {
-        let runs: [[Step]] = [[.all], [.bytes(100), .all], [.error(EAGAIN), .all], [.error(ECANCELED), .all], [.error(ECANCELED), .error(EINTR), .bytes(5), .all]]
+        let runs: [[Step]] = [
+            [.all], [.bytes(100), .all], [.error(EAGAIN), .all], [.error(ECANCELED), .all],
+            [.error(ECANCELED), .error(EINTR), .bytes(5), .all],
+        ]
         var courses: [LinkedCourse] = []
         // The leader succeeds at once: the follower is run, or given back although nothing is wrong.
-        for follower in runs { for together in [true, false] { courses.append(.init(leader: [.all], follower: follower, after: 1, together: together)) } }
+        for follower in runs {
+            for together in [true, false] {
+                courses.append(.init(leader: [.all], follower: follower, after: 1, together: together))
+            }
+        }
         // The leader does not: the system gives the follower back, some time.
         let leaders: [[Step]] = [
-            [.bytes(512), .all], [.bytes(512), .bytes(512), .all], [.error(EINTR), .all], [.error(ECANCELED), .bytes(7), .all],
+            [.bytes(512), .all], [.bytes(512), .bytes(512), .all], [.error(EINTR), .all],
+            [.error(ECANCELED), .bytes(7), .all],
             [.error(EIO)], [.bytes(512), .error(EIO)], [.bytes(512), .bytes(0)], [.error(EAGAIN), .error(EIO)],
         ]
         for leader in leaders {
             for after in 0...leader.count {
                 for follower in runs {
                     for together in [true, false] where after > 0 || !together {
-                        courses.append(.init(leader: leader, follower: [.error(ECANCELED)] + follower, after: after, together: together))
+                        courses.append(
+                            .init(
+                                leader: leader, follower: [.error(ECANCELED)] + follower, after: after,
+                                together: together))
                     }
                 }
             }
@@ -66,7 +79,9 @@ struct IOQueueLinkTests {
         }
     }
 
-    @Test("writes what was read, once, and only after it was read, in whatever order it is answered", arguments: LinkedCourse.all)
+    @Test(
+        "writes what was read, once, and only after it was read, in whatever order it is answered",
+        arguments: LinkedCourse.all)
     func course(course: LinkedCourse) throws {
         let fixture = try QueueFixture()
         let engine = fixture.engine

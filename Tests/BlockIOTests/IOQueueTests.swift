@@ -76,7 +76,9 @@ struct IOQueueTests {
         #expect(fixture.engine.device == expected)
     }
 
-    @Test("starts interrupted operations again, and gives up when that leads nowhere", arguments: [EINTR, EAGAIN, ECANCELED])
+    @Test(
+        "starts interrupted operations again, and gives up when that leads nowhere",
+        arguments: [EINTR, EAGAIN, ECANCELED])
     func restarted(error: Int32) throws {
         let fixture = try QueueFixture()
         fixture.queue.start(fixture.operation(.read, 0, 4096), token: 1)

@@ -13,7 +13,9 @@ struct OpenByDescriptorTests {
     init() throws { directory = try TemporaryDirectory(onDisk: true) }
 
     private func refusal(_ descriptor: FileDescriptor, claim: Bool = true) -> BlockError? {
-        #expect(throws: BlockError.self) { _ = try BlockDevice.open(descriptor: descriptor, name: "given", claim: claim) }
+        #expect(throws: BlockError.self) {
+            _ = try BlockDevice.open(descriptor: descriptor, name: "given", claim: claim)
+        }
     }
 
     @Test(
@@ -134,10 +136,13 @@ struct OpenByDescriptorTests {
     @Test("takes the caller's own claim, and keeps it when the caller closes", .enabled(if: LoopDevice.isPossible))
     func callersClaim() throws {
         try LoopDevice.with(try directory.image("disk", bytes: 1 << 20)) { path in
-            let descriptor = try FileDescriptor.open(FilePath(path), .readWrite, options: [.closeOnExec, .exclusiveCreate])
+            let descriptor = try FileDescriptor.open(
+                FilePath(path), .readWrite, options: [.closeOnExec, .exclusiveCreate])
             let device = try BlockDevice.open(descriptor: descriptor, name: "given", claim: true)
             try descriptor.close()
-            #expect(throws: BlockError.self) { _ = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true) }
+            #expect(throws: BlockError.self) {
+                _ = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
+            }
             try closeAndClaim(device, path)
         }
     }

@@ -66,7 +66,9 @@ struct OpenByPathTests {
         let path = try directory.image("image", bytes: 1000)
         let error = refusal(path)
         #expect(error?.errno == .invalidArgument)
-        #expect(error?.description == "\(path): open: its 1000 bytes are no whole number of 512-byte sectors: the last one has 488 bytes")
+        #expect(
+            error?.description
+                == "\(path): open: its 1000 bytes are no whole number of 512-byte sectors: the last one has 488 bytes")
     }
 
     @Test("refuses a directory, a device that has no blocks, a link to nothing and a path that is missing")

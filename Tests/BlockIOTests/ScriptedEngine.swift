@@ -22,7 +22,9 @@ final class ScriptedEngine: IOEngine {
     private(set) var submits = 0
     private(set) var slots: Set<Int32> = []
 
-    func attach(_ device: BlockDevice) -> AttachedDevice { AttachedDevice(descriptor: device.descriptor.rawValue, slot: -1) }
+    func attach(_ device: BlockDevice) -> AttachedDevice {
+        AttachedDevice(descriptor: device.descriptor.rawValue, slot: -1)
+    }
     func detach(_ device: AttachedDevice) {}
     func attach(_ memory: PageMemory) -> Int32 {
         let slot = (slots.max() ?? 40) + 1

@@ -46,7 +46,9 @@ struct StretchesTests {
         #expect(stretches(device, 5, 0) == [])
     }
 
-    @Test("fall on the alignment, counted from the range's start; holes get smaller, never larger", arguments: [1, 2, 8, 16, 24, 64] as [UInt64])
+    @Test(
+        "fall on the alignment, counted from the range's start; holes get smaller, never larger",
+        arguments: [1, 2, 8, 16, 24, 64] as [UInt64])
     func aligned(alignment: UInt64) throws {
         let ranges = [3..<4, 7..<12, 13..<14, 40..<41]
         let device = try image(pages: 100, data: ranges)

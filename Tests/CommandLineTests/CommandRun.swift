@@ -102,7 +102,11 @@ final class CommandRun {
         var buffer = [UInt8](repeating: 0, count: 65536)
         for (index, entry) in polled.enumerated() where entry.revents != 0 {
             let count = Glibc.read(entry.fd, &buffer, buffer.count)
-            if count > 0 { texts[waiting[index].key, default: []] += buffer[..<count] } else { ended.insert(waiting[index].key) }
+            if count > 0 {
+                texts[waiting[index].key, default: []] += buffer[..<count]
+            } else {
+                ended.insert(waiting[index].key)
+            }
         }
         return true
     }

@@ -79,7 +79,9 @@ struct DaemonTests {
         #expect(try contents(target).allSatisfy { $0 == 0xee })
     }
 
-    @Test("errors that the daemon met are told as local ones are, and its good destinations are complete", .enabled(if: SmallFileSystem.isPossible))
+    @Test(
+        "errors that the daemon met are told as local ones are, and its good destinations are complete",
+        .enabled(if: SmallFileSystem.isPossible))
     func faults() throws {
         let (source, good) = try files(4 << 20)
         let mount = try TemporaryDirectory()
@@ -88,7 +90,9 @@ struct DaemonTests {
         let result = try daemon.ctl("copy", "--ignore-errors", "--json", source, good, full)
         #expect(result.status == 3, "\(result)")
         #expect(result.output.contains(#""writeErrors":[false,true]"#))
-        #expect(result.error.contains(try Regex("ucopyctl: \(full): write at sector [0-9]+\\+[0-9]+: No space left on device\n")))
+        #expect(
+            result.error.contains(
+                try Regex("ucopyctl: \(full): write at sector [0-9]+\\+[0-9]+: No space left on device\n")))
         #expect(try contents(good) == contents(source))
         #expect(small.path == mount.path)
     }
@@ -102,7 +106,8 @@ struct DaemonTests {
         let result = run.wait()
         #expect(result.status == 130, "\(result)")
         #expect(try daemon.ctl("jobs", "--json").output.contains(#""state":"cancelled""#))
-        let regions = try #require(result.error.split(separator: ": ucopyctl copy ").last).split(whereSeparator: \.isWhitespace)
+        let regions = try #require(result.error.split(separator: ": ucopyctl copy ").last).split(
+            whereSeparator: \.isWhitespace)
         #expect(regions.count == 2, "\(result)")
         #expect(try daemon.ctl("copy", String(regions[0]), String(regions[1])).status == 0)
         #expect(try contents(target) == contents(source))
@@ -116,10 +121,13 @@ struct DaemonTests {
         let number = started.output.split(separator: "\n").joined()
         #expect(Int(number) != nil)
         let table = try daemon.ctl("jobs").output.split(separator: "\n")
-        #expect(table.count == 2 && table[1].contains("running") && table[1].contains("held") && table[1].hasSuffix(target))
+        #expect(
+            table.count == 2 && table[1].contains("running") && table[1].contains("held") && table[1].hasSuffix(target))
         #expect(try daemon.ctl("rate", number, "unlimited").status == 0)
         let watched = try daemon.ctl("call", "--more", "io.ucopyd.Copy.Watch", "{\"job\":\(number)}")
-        #expect(watched.status == 0 && watched.output.split(separator: "\n").last?.contains(#""state":"done""#) == true, "\(watched)")
+        #expect(
+            watched.status == 0 && watched.output.split(separator: "\n").last?.contains(#""state":"done""#) == true,
+            "\(watched)")
         #expect(try contents(target) == contents(source))
         #expect(try daemon.ctl("cancel", number).output == "job \(number): done: 4.0 MiB of 4.0 MiB\n")
 
@@ -151,7 +159,9 @@ struct DaemonTests {
         daemon.stop(SIGKILL)
         let result = run.wait()
         #expect(result.status == 1)
-        #expect(result.error.hasPrefix("ucopyctl: \(daemon.socket): watch job 1: ") && result.errorLines.count == 1, "\(result)")
+        #expect(
+            result.error.hasPrefix("ucopyctl: \(daemon.socket): watch job 1: ") && result.errorLines.count == 1,
+            "\(result)")
         let after = try daemon.ctl("jobs")
         #expect(after.status == 1 && after.error.contains("Connection refused; start the daemon"), "\(after)")
     }
@@ -177,7 +187,9 @@ struct DaemonTests {
         #expect(unknown.status == 1 && unknown.error.contains("org.varlink.service.InterfaceNotFound"), "\(unknown)")
         #expect(try daemon.ctl("call", "io.ucopyd.Copy.List").output.split(separator: "\n").count == 1)
         let missing = try daemon.ctl("call", "io.ucopyd.Copy.None")
-        #expect(missing.status == 1 && missing.error.hasPrefix("ucopyctl: io.ucopyd.Copy.None: call: org.varlink.service.MethodNotFound"))
+        #expect(
+            missing.status == 1
+                && missing.error.hasPrefix("ucopyctl: io.ucopyd.Copy.None: call: org.varlink.service.MethodNotFound"))
     }
 
     @Test("the list is empty before there are jobs")

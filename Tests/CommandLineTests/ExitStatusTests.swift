@@ -10,20 +10,30 @@ struct ExitStatusTests {
     @Test(
         "misuse ends with 2, in one line that names the rule, with nothing on standard output",
         arguments: [
-            ([], "Missing verb"), (["frob"], "frob"), (["copy"], "<src>"), (["copy", "a"], "<dst>"), (["zero"], "<dst>"),
-            (["copy", "--pages", "0", "a", "b"], "1 to 262144 pages"), (["copy", "--pages", "-1", "a", "b"], "1 to 262144 pages"),
-            (["copy", "--pages=-1", "a", "b"], "1 to 262144 pages"), (["copy", "--pages", "262145", "a", "b"], "1 to 262144 pages"),
+            ([], "Missing verb"), (["frob"], "frob"), (["copy"], "<src>"), (["copy", "a"], "<dst>"),
+            (["zero"], "<dst>"),
+            (["copy", "--pages", "0", "a", "b"], "1 to 262144 pages"),
+            (["copy", "--pages", "-1", "a", "b"], "1 to 262144 pages"),
+            (["copy", "--pages=-1", "a", "b"], "1 to 262144 pages"),
+            (["copy", "--pages", "262145", "a", "b"], "1 to 262144 pages"),
             (["copy", "--pages", "99999999999999999999", "a", "b"], "1 to 262144 pages"),
             (["copy", "s", "1", "2", "3", "4", "5", "6", "7", "8", "9"], "1 to 8 destinations, not 9"),
             (["zero", "1", "2", "3", "4", "5", "6", "7", "8", "9"], "1 to 8 destinations, not 9"),
             (["copy", "--rate", "fast", "a", "b"], "a rate is"), (["copy", "--rate", "-5", "a", "b"], "a rate is"),
-            (["copy", "--engine", "uring", "a", "b"], "needs --local"), (["copy", "--local", "--engine", "steam", "a", "b"], "auto, uring, blocking"),
-            (["copy", "--local", "--detach", "a", "b"], "excludes --local"), (["copy", "--priority", "high", "a", "b"], "copyOnWrite"),
-            (["copy", "--progress=88", "a", "b"], "not open for writing"), (["copy", "--progress=x", "a", "b"], "a number"),
-            (["copy", "--local", "a@18446744073709551616", "b"], "beyond"), (["copy", "--local", "a", "b@1+18446744073709551615"], "beyond"),
-            (["copy", "--local", "", "b"], "empty"), (["copy", "--frob", "a", "b"], "--frob"), (["zero", "--sparse", "a"], "--sparse"),
-            (["cancel"], "<job>"), (["cancel", "x"], "number"), (["rate", "1"], "<rate>"), (["rate", "1", "x"], "a rate is"),
-            (["call", "List"], "no interface"), (["call", "a.B", "[1]"], "not a JSON object"), (["call", "a.B", "{"], "not a JSON object"),
+            (["copy", "--engine", "uring", "a", "b"], "needs --local"),
+            (["copy", "--local", "--engine", "steam", "a", "b"], "auto, uring, blocking"),
+            (["copy", "--local", "--detach", "a", "b"], "excludes --local"),
+            (["copy", "--priority", "high", "a", "b"], "copyOnWrite"),
+            (["copy", "--progress=88", "a", "b"], "not open for writing"),
+            (["copy", "--progress=x", "a", "b"], "a number"),
+            (["copy", "--local", "a@18446744073709551616", "b"], "beyond"),
+            (["copy", "--local", "a", "b@1+18446744073709551615"], "beyond"),
+            (["copy", "--local", "", "b"], "empty"), (["copy", "--frob", "a", "b"], "--frob"),
+            (["zero", "--sparse", "a"], "--sparse"),
+            (["cancel"], "<job>"), (["cancel", "x"], "number"), (["rate", "1"], "<rate>"),
+            (["rate", "1", "x"], "a rate is"),
+            (["call", "List"], "no interface"), (["call", "a.B", "[1]"], "not a JSON object"),
+            (["call", "a.B", "{"], "not a JSON object"),
         ] as [([String], String)])
     func usage(_ arguments: [String], _ part: String) throws {
         let result = try CommandRun(ctl: arguments).wait()
@@ -33,11 +43,15 @@ struct ExitStatusTests {
         #expect(result.error.contains(part), "\(result)")
     }
 
-    @Test("help, the version and completion scripts are results", arguments: [
-        (["--help"], "SUBCOMMANDS"), (["copy", "--help"], "--sparse"), (["help", "zero"], "--pages"), (["--version"], "ucopyctl "),
-        (["--generate-completion-script", "bash"], "complete "), (["--generate-completion-script", "zsh"], "#compdef ucopyctl"),
-        (["--generate-completion-script", "fish"], "complete -c 'ucopyctl'"),
-    ] as [([String], String)])
+    @Test(
+        "help, the version and completion scripts are results",
+        arguments: [
+            (["--help"], "SUBCOMMANDS"), (["copy", "--help"], "--sparse"), (["help", "zero"], "--pages"),
+            (["--version"], "ucopyctl "),
+            (["--generate-completion-script", "bash"], "complete "),
+            (["--generate-completion-script", "zsh"], "#compdef ucopyctl"),
+            (["--generate-completion-script", "fish"], "complete -c 'ucopyctl'"),
+        ] as [([String], String)])
     func help(_ arguments: [String], _ part: String) throws {
         let result = try CommandRun(ctl: arguments).wait()
         #expect(result.status == 0 && result.error == "", "\(result)")
@@ -65,7 +79,8 @@ struct ExitStatusTests {
         let target = try directory.filled("target", 8 * 512)
         let result = try ctl("copy", "--local", "--json", source, target)
         #expect(result.status == 1 && result.output == "", "\(result)")
-        #expect(result.error.contains("\(target): copy: ") && result.error.contains("0+16") && result.error.contains(" 8"))
+        #expect(
+            result.error.contains("\(target): copy: ") && result.error.contains("0+16") && result.error.contains(" 8"))
         #expect(try contents(target).allSatisfy { $0 == 0xee })
     }
 
@@ -73,9 +88,13 @@ struct ExitStatusTests {
     func unsuitable() throws {
         let source = try directory.random("source", 16 * 512)
         let odd = try directory.filled("odd", 1000)
-        #expect(try ctl("copy", "--local", "\(source)@17", source).error.contains("sector 17 is behind its end: it has 16 sectors"))
+        #expect(
+            try ctl("copy", "--local", "\(source)@17", source).error.contains(
+                "sector 17 is behind its end: it has 16 sectors"))
         #expect(try ctl("copy", "--local", odd, source).error.contains("1000 bytes"))
-        #expect(try ctl("copy", "--local", directory.path, source).error.contains("neither a block device nor an image file"))
+        #expect(
+            try ctl("copy", "--local", directory.path, source).error.contains(
+                "neither a block device nor an image file"))
         #expect(try ctl("copy", "--local", "\(source)@0+8", "\(source)@4").error.contains("overlaps"))
     }
 
@@ -99,7 +118,8 @@ struct ExitStatusTests {
         let source = try directory.random("source", 4096)
         let target = try directory.filled("target", 4096)
         let arguments = ["copy", "--local", "--json", source, target]
-        let run = isClosed
+        let run =
+            isClosed
             ? try CommandRun(ctl: arguments, pipes: [2], closed: [1])
             : try CommandRun(ctl: arguments, pipes: [2], onto: [1: "/dev/full"])
         let result = run.wait()
@@ -109,7 +129,9 @@ struct ExitStatusTests {
         #expect(try contents(source) == contents(target))
     }
 
-    @Test("errors that are passed over end with 3, others with 1; each names the device, the sectors and why", .enabled(if: SmallFileSystem.isPossible))
+    @Test(
+        "errors that are passed over end with 3, others with 1; each names the device, the sectors and why",
+        .enabled(if: SmallFileSystem.isPossible))
     func faults() throws {
         let source = try directory.random("source", 4 << 20)
         let mount = try TemporaryDirectory()
@@ -119,7 +141,9 @@ struct ExitStatusTests {
         let passed = try ctl("copy", "--local", "--ignore-errors", "--json", source, full, good)
         #expect(passed.status == 3, "\(passed)")
         #expect(passed.output.contains(#""writeErrors":[true,false]"#) && passed.output.contains(#""readError":false"#))
-        #expect(passed.error.contains(try Regex("ucopyctl: \(full): write at sector [0-9]+\\+[0-9]+: No space left on device\n")))
+        #expect(
+            passed.error.contains(
+                try Regex("ucopyctl: \(full): write at sector [0-9]+\\+[0-9]+: No space left on device\n")))
         #expect(try contents(good) == contents(source))
         let stopped = try ctl("copy", "--local", "--json", source, full)
         #expect(stopped.status == 1, "\(stopped)")

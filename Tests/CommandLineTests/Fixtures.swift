@@ -52,7 +52,8 @@ func contents(_ path: String) throws -> [UInt8] {
         try file.seek(offset: 0, from: .start)
         return try [UInt8](unsafeUninitializedCapacity: Int(size)) { buffer, count in
             while count < Int(size) {
-                let piece = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[count...]))
+                let piece = try file.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[count...]))
                 if piece == 0 { break }
                 count += piece
             }
@@ -66,7 +67,9 @@ final class LoopDevice {
 
     /// Whether this machine lets its user have some.
     static let isPossible: Bool = {
-        guard let directory = try? TemporaryDirectory(), let file = try? directory.filled("probe", 4096) else { return false }
+        guard let directory = try? TemporaryDirectory(), let file = try? directory.filled("probe", 4096) else {
+            return false
+        }
         return (try? LoopDevice(file)) != nil
     }()
 

@@ -7,7 +7,8 @@ struct HumanTests {
     @Test(
         "sizes have one decimal from KiB on",
         arguments: [
-            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1_048_575, "1.0 MiB"), (1 << 20, "1.0 MiB"),
+            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1_048_575, "1.0 MiB"),
+            (1 << 20, "1.0 MiB"),
             (2 << 30, "2.0 GiB"), (UInt64.max, "16.0 EiB"),
         ] as [(UInt64, String)])
     func sizes(_ bytes: UInt64, _ text: String) {

@@ -7,7 +7,9 @@ struct InterruptTests {
 
     init() throws { directory = try TemporaryDirectory() }
 
-    @Test("SIGINT and SIGTERM cancel the job; the command that is printed completes the copy", arguments: [SIGINT, SIGTERM])
+    @Test(
+        "SIGINT and SIGTERM cancel the job; the command that is printed completes the copy",
+        arguments: [SIGINT, SIGTERM])
     func resume(_ number: Int32) throws {
         let source = try directory.random("source file", 8 << 20)
         let target = try directory.filled("target", 9 << 20)
@@ -19,7 +21,9 @@ struct InterruptTests {
         let result = run.wait()
         #expect(result.status == 130, "\(result)")
         #expect(result.output.contains(#""cancelled":true"#))
-        #expect(result.errorLines.count == 1 && result.error.hasPrefix("ucopyctl: \(source): copy: cancelled: "), "\(result)")
+        #expect(
+            result.errorLines.count == 1 && result.error.hasPrefix("ucopyctl: \(source): copy: cancelled: "),
+            "\(result)")
         #expect(try contents(target) != contents(source))
 
         let command = try #require(result.error.split(separator: "region: ").last).dropFirst("ucopyctl".count)
@@ -35,7 +39,8 @@ struct InterruptTests {
     func held() throws {
         let source = try directory.random("source", 1 << 20)
         let target = try directory.filled("target", 1 << 20)
-        let run = try CommandRun(ctl: ["copy", "--local", "--rate", "0", "--progress=9", source, target], pipes: [1, 2, 9])
+        let run = try CommandRun(
+            ctl: ["copy", "--local", "--rate", "0", "--progress=9", source, target], pipes: [1, 2, 9])
         #expect(run.read(9) { $0.contains("\n") })
         run.signal(SIGINT)
         let result = run.wait()

@@ -7,8 +7,10 @@ import Testing
 struct JobTableTests {
     private func job(_ number: Int, _ destinations: [String], source: String? = "/dev/a") -> CopyInterface.Job {
         CopyInterface.Job(
-            job: number, client: 1, name: "ucopyctl", kind: .copy, state: .running, source: source, destinations: destinations,
-            bytes: 1 << 20, totalBytes: 4 << 20, copiedBytes: 1 << 20, resumeAt: 0, seconds: 2, bytesPerSecond: nil, percent: 50,
+            job: number, client: 1, name: "ucopyctl", kind: .copy, state: .running, source: source,
+            destinations: destinations,
+            bytes: 1 << 20, totalBytes: 4 << 20, copiedBytes: 1 << 20, resumeAt: 0, seconds: 2, bytesPerSecond: nil,
+            percent: 50,
             readError: false, writeErrors: [false], faults: [])
     }
 

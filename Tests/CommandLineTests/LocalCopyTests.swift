@@ -56,7 +56,9 @@ struct LocalCopyTests {
         let source = try directory.random("source", 1 << 20)
         #expect(try ctl("zero", "--local", "\(source)@64+512").status == 0)
         let target = try directory.filled("target", 1 << 20)
-        let result = try ctl("copy", "--local", "--sparse", "--verify", "--sequential", "--pages", "1", "--engine", "blocking", source, target)
+        let result = try ctl(
+            "copy", "--local", "--sparse", "--verify", "--sequential", "--pages", "1", "--engine", "blocking", source,
+            target)
         #expect(result.status == 0, "\(result)")
         #expect(try contents(target) == contents(source))
         #expect(try contents(target)[64 * 512..<576 * 512].allSatisfy { $0 == 0 })
@@ -70,7 +72,8 @@ struct LocalCopyTests {
         #expect(result.status == 0)
         #expect(result.output.split(separator: "\n").count == 1)
         for part in [
-            #""bytes":1048576,"#, #""totalBytes":1048576,"#, #""cancelled":false"#, #""readError":false"#, #""writeErrors":[false]"#,
+            #""bytes":1048576,"#, #""totalBytes":1048576,"#, #""cancelled":false"#, #""readError":false"#,
+            #""writeErrors":[false]"#,
             #""faults":[]"#, #""resumeAt":2048"#,
         ] { #expect(result.output.contains(part), "\(part) in \(result.output)") }
         #expect(result.output.contains(try Regex(#""seconds":[0-9]"#)))

@@ -3,15 +3,17 @@ import Testing
 
 @Suite("The manual page")
 struct ManualTests {
-    private static let page = FilePath(#filePath).removingLastComponent().removingLastComponent().removingLastComponent()
+    private static let page = FilePath(#filePath).removingLastComponent().removingLastComponent()
+        .removingLastComponent()
         .appending("Docs/ucopyctl.8")
     private static let verbs = ["copy", "zero", "jobs", "cancel", "rate", "version", "call", "introspect"]
 
     /// The long options in a text, found by how they begin.
     private func options(in text: String, after mark: String) -> Set<String> {
-        Set(text.split(whereSeparator: { " \n=[]".contains($0) }).filter { $0.hasPrefix(mark) }.map { word in
-            String(word.dropFirst(mark.count).prefix { $0.isLetter || $0 == "-" })
-        }.filter { !$0.isEmpty })
+        Set(
+            text.split(whereSeparator: { " \n=[]".contains($0) }).filter { $0.hasPrefix(mark) }.map { word in
+                String(word.dropFirst(mark.count).prefix { $0.isLetter || $0 == "-" })
+            }.filter { !$0.isEmpty })
     }
 
     @Test("options of the program and of the page are the same, and every verb has an entry")
@@ -23,8 +25,12 @@ struct ManualTests {
             #expect(page.contains("\n.It Cm \(verb)\n"), "\(verb)")
         }
         // In the page, `Fl -name` in a tag or in the synopsis.
-        let flags = page.split(separator: "\n").filter { $0.contains("Fl ") || $0.contains(", -") }.joined(separator: "\n")
-        var described = Set(flags.split(whereSeparator: { " \n".contains($0) }).filter { $0.hasPrefix("-") && $0.count > 1 }.map { String($0.dropFirst()) })
+        let flags = page.split(separator: "\n").filter { $0.contains("Fl ") || $0.contains(", -") }.joined(
+            separator: "\n")
+        var described = Set(
+            flags.split(whereSeparator: { " \n".contains($0) }).filter { $0.hasPrefix("-") && $0.count > 1 }.map {
+                String($0.dropFirst())
+            })
         described.remove("generate-completion-script")
         #expect(described == helped)
     }

@@ -16,7 +16,8 @@ struct ProgressBarTests {
     @Test("the bar keeps its place while the numbers beside it change")
     func steady() {
         let states = [
-            ProgressState(done: 0, total: 2 << 30, rate: nil), ProgressState(done: 1023 << 20, total: 2 << 30, rate: 1023e6),
+            ProgressState(done: 0, total: 2 << 30, rate: nil),
+            ProgressState(done: 1023 << 20, total: 2 << 30, rate: 1023e6),
             ProgressState(done: 2 << 30, total: 2 << 30, rate: 5),
         ]
         let ends = states.map { ProgressBar.render($0, width: 80).prefix { $0 != "]" }.utf8.count }

@@ -44,7 +44,8 @@ struct RateArgumentTests {
     @Test(
         "limits are shown as they hold",
         arguments: [
-            (CopyRate.unlimited, "unlimited"), (CopyRate(bytesPerSecond: 64 << 20), "64.0 MiB/s"), (CopyRate(percent: 50), "50%"),
+            (CopyRate.unlimited, "unlimited"), (CopyRate(bytesPerSecond: 64 << 20), "64.0 MiB/s"),
+            (CopyRate(percent: 50), "50%"),
             (CopyRate(bytesPerSecond: 1 << 20, percent: 10), "1.0 MiB/s,10%"), (CopyRate(bytesPerSecond: 0), "held"),
         ])
     func describes(_ rate: CopyRate, _ text: String) {

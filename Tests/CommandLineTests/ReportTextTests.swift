@@ -16,7 +16,8 @@ struct ReportTextTests {
         return ReportText(
             verb: verb, source: verb == "zero" ? nil : RegionArgument(path: "/dev/a", sector: 100, count: 2048),
             destinations: [
-                RegionArgument(path: "/dev/b", sector: 0, count: 2048), RegionArgument(path: "/dev/my disk", sector: 1024, count: 2048),
+                RegionArgument(path: "/dev/b", sector: 0, count: 2048),
+                RegionArgument(path: "/dev/my disk", sector: 1024, count: 2048),
             ],
             report: report)
     }
@@ -68,7 +69,10 @@ struct ReportTextTests {
 
     @Test("a zeroing goes on with counts, because there is no source to tell them")
     func stoppedZero() {
-        let stopped = text({ $0.cancelled = true; $0.resumeAt = 8 }, verb: "zero")
+        let stopped = text(
+            {
+                $0.cancelled = true; $0.resumeAt = 8
+            }, verb: "zero")
         #expect(stopped.resume == ["/dev/b@8+2040", "/dev/my disk@1032+2040"])
     }
 

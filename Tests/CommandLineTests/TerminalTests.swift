@@ -10,8 +10,10 @@ struct TerminalTests {
     private func onTerminal(_ options: String, columns: Int = 80, term: String = "xterm") throws -> CommandResult {
         let source = try directory.random("source", 1 << 20)
         let target = try directory.filled("target", 1 << 20)
-        let line = "stty cols \(columns); \(Binary.path("ucopyctl")) copy --local --rate 2M \(options) \(source) \(target)"
-        return try CommandRun(["script", "-qec", line, "/dev/null"], environment: ["TERM": term, "SHELL": "/bin/sh"]).wait()
+        let line =
+            "stty cols \(columns); \(Binary.path("ucopyctl")) copy --local --rate 2M \(options) \(source) \(target)"
+        return try CommandRun(["script", "-qec", line, "/dev/null"], environment: ["TERM": term, "SHELL": "/bin/sh"])
+            .wait()
     }
 
     @Test("there is a bar that is redrawn in place, and taken away before the summary")

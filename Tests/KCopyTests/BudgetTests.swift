@@ -83,7 +83,9 @@ struct BufferScanTests {
     @Test("all zeroes are one run, one byte elsewhere is found at every place")
     func findsEveryByte() {
         var bytes = [UInt8](repeating: 0, count: 4096)
-        func zero() -> Bool { bytes.withUnsafeBytes { raw in raw.baseAddress.map { BufferScan.isZero($0, raw.count) } ?? false } }
+        func zero() -> Bool {
+            bytes.withUnsafeBytes { raw in raw.baseAddress.map { BufferScan.isZero($0, raw.count) } ?? false }
+        }
         #expect(zero())
         for index in stride(from: 0, to: 4096, by: 7) {
             bytes[index] = 0x80
@@ -109,7 +111,9 @@ struct BufferScanTests {
     @Test("a digest changes with every bit and with the order of words")
     func digestSeesChanges() {
         var bytes = (0..<1024).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        func digest() -> BufferDigest? { bytes.withUnsafeBytes { raw in raw.baseAddress.map { BufferDigest($0, raw.count) } } }
+        func digest() -> BufferDigest? {
+            bytes.withUnsafeBytes { raw in raw.baseAddress.map { BufferDigest($0, raw.count) } }
+        }
         let before = digest()
         #expect(digest() == before)
         for index in 0..<1024 {

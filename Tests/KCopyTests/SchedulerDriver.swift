@@ -109,11 +109,14 @@ struct SchedulerDriver {
         case .linkedWrite(let piece):
             scheduler.writeEnded(piece, destination: 0, errno: fault(operation, scheduler.pieces[piece].range))
         case .write(let piece, let destination):
-            scheduler.writeEnded(piece, destination: destination, errno: fault(operation, scheduler.pieces[piece].range))
+            scheduler.writeEnded(
+                piece, destination: destination, errno: fault(operation, scheduler.pieces[piece].range))
         case .readBack(let piece, let destination):
-            scheduler.readBackEnded(piece, destination: destination, errno: fault(operation, scheduler.pieces[piece].range))
+            scheduler.readBackEnded(
+                piece, destination: destination, errno: fault(operation, scheduler.pieces[piece].range))
         case .flush(let job, let destination):
-            scheduler.flushEnded(job, destination: destination, errno: fault(operation, SectorRange(start: 0, count: 0)))
+            scheduler.flushEnded(
+                job, destination: destination, errno: fault(operation, SectorRange(start: 0, count: 0)))
         case .map(let job, let from): scheduler.mapped(job, extents(job, from))
         }
         pump()
@@ -131,7 +134,8 @@ struct SchedulerDriver {
         while !pending.isEmpty { end(Int.random(in: 0..<pending.count, using: &generator)) }
     }
 
-    mutating func client(_ pages: Int = 2048, _ priority: CopyPriority = .resync, _ rate: CopyRate = .unlimited) -> Int {
+    mutating func client(_ pages: Int = 2048, _ priority: CopyPriority = .resync, _ rate: CopyRate = .unlimited) -> Int
+    {
         scheduler.addClient(pages: pages, priority: priority, rate: rate)
     }
 

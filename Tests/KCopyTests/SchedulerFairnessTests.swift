@@ -29,7 +29,8 @@ struct SchedulerFairnessTests {
         for _ in 0..<20_000 { _ = driver.job(small, 8) }
         driver.pump()
         while driver.order.filter({ $0.client == small }).count < 10_000 { driver.end(0) }
-        let bytes = [large, small].map { client in driver.order.filter { $0.client == client }.map(\.bytes).reduce(0, +) }
+        let bytes = [large, small].map { client in driver.order.filter { $0.client == client }.map(\.bytes).reduce(0, +)
+        }
         #expect(abs(bytes[0] - bytes[1]) <= JobScheduler.window)
     }
 
@@ -151,7 +152,8 @@ struct SchedulerModelTests {
         var injected: [Int: (read: Bool, write: UInt32)] = [:]
         let clients = (0..<Int.random(in: 1...6, using: &generator)).map { _ in
             driver.client(
-                Int.random(in: 1...600, using: &generator), CopyPriority.allCases.randomElement(using: &generator) ?? .scrub)
+                Int.random(in: 1...600, using: &generator),
+                CopyPriority.allCases.randomElement(using: &generator) ?? .scrub)
         }
         var flagsOf: [Int: CopyFlags] = [:]
         var counts: [Int: UInt64] = [:]
@@ -159,7 +161,8 @@ struct SchedulerModelTests {
             let flags = CopyFlags(rawValue: UInt32.random(in: 0...UInt32.max, using: &generator)).intersection(.all)
             let count = UInt64.random(in: 0...9000, using: &generator)
             let job = driver.job(
-                clients.randomElement(using: &generator) ?? 0, count, to: Int.random(in: 1...8, using: &generator), flags,
+                clients.randomElement(using: &generator) ?? 0, count, to: Int.random(in: 1...8, using: &generator),
+                flags,
                 isZero: Bool.random(using: &generator), zeroesAreCheap: Bool.random(using: &generator))
             flagsOf[job] = flags
             counts[job] = count
@@ -187,7 +190,8 @@ struct SchedulerModelTests {
     private let EIOValue: Int32 = 5
 
     private func inject(
-        _ operation: SchedulerDriver.Pending, _ driver: SchedulerDriver, _ injected: inout [Int: (read: Bool, write: UInt32)]
+        _ operation: SchedulerDriver.Pending, _ driver: SchedulerDriver,
+        _ injected: inout [Int: (read: Bool, write: UInt32)]
     ) {
         func job(_ piece: Int) -> Int { driver.scheduler.pieces[piece].job }
         switch operation {
@@ -195,7 +199,8 @@ struct SchedulerModelTests {
         case .linkedWrite(let piece): injected[job(piece), default: (false, 0)].write |= 1
         case .write(let piece, let destination), .readBack(let piece, let destination):
             injected[job(piece), default: (false, 0)].write |= 1 << UInt32(destination)
-        case .flush(let flushed, let destination): injected[flushed, default: (false, 0)].write |= 1 << UInt32(destination)
+        case .flush(let flushed, let destination):
+            injected[flushed, default: (false, 0)].write |= 1 << UInt32(destination)
         case .map: break
         }
     }
@@ -212,7 +217,8 @@ struct SchedulerModelTests {
     }
 
     private func check(
-        _ job: Int, _ count: UInt64, _ flags: CopyFlags, _ driver: SchedulerDriver, _ injected: (read: Bool, write: UInt32)
+        _ job: Int, _ count: UInt64, _ flags: CopyFlags, _ driver: SchedulerDriver,
+        _ injected: (read: Bool, write: UInt32)
     ) {
         guard let result = driver.results[job] else { return }
         #expect(result.readError == injected.read)

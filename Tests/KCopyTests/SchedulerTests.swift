@@ -150,7 +150,9 @@ struct SchedulerErrorTests {
     func bitsAddUp() {
         var driver = SchedulerDriver()
         driver.fault = { operation, range in
-            if case .write(_, let destination) = operation { return range.start / 1024 == UInt64(destination) ? EIO : 0 }
+            if case .write(_, let destination) = operation {
+                return range.start / 1024 == UInt64(destination) ? EIO : 0
+            }
             return 0
         }
         let client = driver.client()
@@ -214,7 +216,8 @@ struct SchedulerErrorTests {
         #expect(driver.results[job]?.writeErrors == 0b10)
     }
 
-    @Test("Sequential jobs write in ascending order, one piece at a time, in whatever order reads end", arguments: 1...20)
+    @Test(
+        "Sequential jobs write in ascending order, one piece at a time, in whatever order reads end", arguments: 1...20)
     func sequentialOrder(seed: Int) {
         var driver = SchedulerDriver()
         var generator = SeededGenerator(seed: UInt64(seed))

@@ -175,28 +175,28 @@ struct CopyTests {
     private func directAlignment(_ path: String) throws -> String {
         let program = workshop.folder.appending(path: "align.c")
         try """
-            #define _GNU_SOURCE
-            #include <fcntl.h>
-            #include <linux/stat.h>
-            #include <stdio.h>
-            #include <string.h>
-            #include <sys/syscall.h>
-            #include <unistd.h>
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <linux/stat.h>
+        #include <stdio.h>
+        #include <string.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
 
-            int main(int argc, char **argv)
-            {
-                unsigned char answer[256];
-                unsigned int offset;
+        int main(int argc, char **argv)
+        {
+            unsigned char answer[256];
+            unsigned int offset;
 
-                memset(answer, 0, sizeof(answer));
-                if (argc != 2 || syscall(SYS_statx, AT_FDCWD, argv[1], 0, 0x2000u, answer))
-                    return 1;
-                memcpy(&offset, answer + 156, 4);
-                printf("%u", offset > 512 ? offset : 512);
-                return 0;
-            }
+            memset(answer, 0, sizeof(answer));
+            if (argc != 2 || syscall(SYS_statx, AT_FDCWD, argv[1], 0, 0x2000u, answer))
+                return 1;
+            memcpy(&offset, answer + 156, 4);
+            printf("%u", offset > 512 ? offset : 512);
+            return 0;
+        }
 
-            """.write(to: program, atomically: true, encoding: .utf8)
+        """.write(to: program, atomically: true, encoding: .utf8)
         return try Command.succeed([try workshop.compile(program), path])
     }
 }

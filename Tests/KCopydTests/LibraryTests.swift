@@ -31,12 +31,15 @@ struct LibraryTests {
         #expect(!needed.contains { $0.localizedCaseInsensitiveContains("swift") || $0.contains("dispatch") })
     }
 
-    @Test("has a header that stands alone in strict C99, C11 and C++", arguments: ["c99", "c11", "c++98", "c++11", "c++20"])
+    @Test(
+        "has a header that stands alone in strict C99, C11 and C++",
+        arguments: ["c99", "c11", "c++98", "c++11", "c++20"])
     func header(standard: String) throws {
         let isC = !standard.contains("+")
         let file = workshop.folder.appending(path: isC ? "header.c" : "header.cpp")
         // An empty translation unit is no strict C.
-        try "#define __STDC_LIMIT_MACROS\n#include <kcopyd.h>\nint kcopyd_header_ok;\n".write(to: file, atomically: true, encoding: .utf8)
+        try "#define __STDC_LIMIT_MACROS\n#include <kcopyd.h>\nint kcopyd_header_ok;\n".write(
+            to: file, atomically: true, encoding: .utf8)
         try Command.succeed([
             isC ? "cc" : "c++", "-std=\(standard)", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only",
             "-I\(Paths.include.path)", file.path,
@@ -47,17 +50,18 @@ struct LibraryTests {
     func signatures() throws {
         let file = workshop.folder.appending(path: "signatures.c")
         try """
-            #include <kcopyd.h>
-            int (*create)(unsigned int, struct kcopyd_client **) = kcopyd_client_create;
-            int (*copy)(struct kcopyd_client *, struct io_region *, unsigned int, struct io_region *, unsigned int,
-                        void (*)(int, unsigned int, void *), void *) = kcopyd_copy;
-            void (*destroy)(struct kcopyd_client *) = kcopyd_client_destroy;
-            struct block_device *bdev;
-            struct io_region region = {(struct block_device *)0, (sector_t)1, (sector_t)2};
+        #include <kcopyd.h>
+        int (*create)(unsigned int, struct kcopyd_client **) = kcopyd_client_create;
+        int (*copy)(struct kcopyd_client *, struct io_region *, unsigned int, struct io_region *, unsigned int,
+                    void (*)(int, unsigned int, void *), void *) = kcopyd_copy;
+        void (*destroy)(struct kcopyd_client *) = kcopyd_client_destroy;
+        struct block_device *bdev;
+        struct io_region region = {(struct block_device *)0, (sector_t)1, (sector_t)2};
 
-            """.write(to: file, atomically: true, encoding: .utf8)
+        """.write(to: file, atomically: true, encoding: .utf8)
         try Command.succeed([
-            "cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "-I\(Paths.include.path)", file.path,
+            "cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "-I\(Paths.include.path)",
+            file.path,
         ])
     }
 
@@ -68,7 +72,8 @@ struct LibraryTests {
 
     @Test("refuses to start an engine that does not exist")
     func unknownEngine() throws {
-        let command = try Command.run([try workshop.compile("unloads.c"), Paths.library.path], environment: ["KCOPYD_ENGINE": "steam"])
+        let command = try Command.run(
+            [try workshop.compile("unloads.c"), Paths.library.path], environment: ["KCOPYD_ENGINE": "steam"])
         #expect(command.status == 1)
         #expect(command.output.isEmpty)
     }
@@ -83,8 +88,11 @@ struct LibraryTests {
         try text.write(to: workshop.folder.appending(path: "kcopyd.pc"), atomically: true, encoding: .utf8)
         let flags = try Command.succeed(
             ["pkg-config", "--cflags", "--libs", "kcopyd"], environment: ["PKG_CONFIG_PATH": workshop.folder.path])
-        #expect(flags.split(separator: " ").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.filter { !$0.isEmpty }
-            == ["-I/opt/here/include", "-L/opt/here/lib", "-lkcopyd"])
+        #expect(
+            flags.split(separator: " ").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.filter {
+                !$0.isEmpty
+            }
+                == ["-I/opt/here/include", "-L/opt/here/lib", "-lkcopyd"])
     }
 
     @Test("has a manual page whose example compiles and copies")
@@ -116,10 +124,14 @@ struct LibraryTests {
         }
         let macros = header.matches(of: /#define (KCOPYD_[A-Z_]+) (0x|UINT64)/)
         #expect(macros.count == 7)
-        for macro in macros { #expect(page.contains("Dv \(macro.1)\n") || page.contains("Dv \(macro.1) "), "\(macro.1) is missing") }
+        for macro in macros {
+            #expect(page.contains("Dv \(macro.1)\n") || page.contains("Dv \(macro.1) "), "\(macro.1) is missing")
+        }
     }
 
-    @Test("has a manual page that mandoc finds no fault with", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/mandoc")))
+    @Test(
+        "has a manual page that mandoc finds no fault with",
+        .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/mandoc")))
     func lint() throws {
         try Command.succeed(["mandoc", "-T", "lint", "-W", "warning", Paths.root.appending(path: "Docs/kcopyd.3").path])
     }

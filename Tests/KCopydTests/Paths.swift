@@ -6,7 +6,8 @@ enum Paths {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
     /// The built products: UCOPYD_BIN_DIR, else where `swift build` puts them.
-    static let products = ProcessInfo.processInfo.environment["UCOPYD_BIN_DIR"].map { URL(filePath: $0) }
+    static let products =
+        ProcessInfo.processInfo.environment["UCOPYD_BIN_DIR"].map { URL(filePath: $0) }
         ?? root.appending(path: ".build/debug")
     /// The C programs of these tests.
     static let programs = root.appending(path: "Tests/KCopydTests/Programs")

@@ -26,11 +26,15 @@ public enum Bytes {
         return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             initialized = count
             guard let base = UnsafeMutableRawPointer(buffer.baseAddress) else { return }
-            for offset in stride(from: 0, to: block, by: 8) { base.storeBytes(of: numbers.next(), toByteOffset: offset, as: UInt64.self) }
+            for offset in stride(from: 0, to: block, by: 8) {
+                base.storeBytes(of: numbers.next(), toByteOffset: offset, as: UInt64.self)
+            }
             for offset in stride(from: block, to: count, by: block) {
                 (base + offset).copyMemory(from: base, byteCount: min(block, count - offset))
             }
-            for offset in stride(from: 0, to: count, by: 512) { base.storeBytes(of: seed << 48 | UInt64(offset), toByteOffset: offset, as: UInt64.self) }
+            for offset in stride(from: 0, to: count, by: 512) {
+                base.storeBytes(of: seed << 48 | UInt64(offset), toByteOffset: offset, as: UInt64.self)
+            }
         }
     }
 
@@ -63,7 +67,8 @@ public enum Bytes {
             try bytes.withUnsafeMutableBytes { buffer in
                 while done < count {
                     let some = try descriptor.read(
-                        fromAbsoluteOffset: Int64(offset + done), into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
+                        fromAbsoluteOffset: Int64(offset + done),
+                        into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
                     if some == 0 { throw Errno.noData }
                     done += some
                 }

@@ -39,7 +39,9 @@ public enum LoopDevice {
 
     private static func make(_ image: String, _ options: [String]) throws -> String {
         let outcome = try Program.run(["losetup", "-f", "--show"] + options + [image])
-        guard outcome.status == 0 else { throw ProgramFailure(arguments: ["losetup"] + options + [image], outcome: outcome) }
+        guard outcome.status == 0 else {
+            throw ProgramFailure(arguments: ["losetup"] + options + [image], outcome: outcome)
+        }
         return outcome.output.filter { !$0.isNewline }
     }
 

@@ -71,7 +71,9 @@ public enum Program {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
         while true {
-            let count = try chunk.withUnsafeMutableBytes { try file.read(fromAbsoluteOffset: Int64(bytes.count), into: $0) }
+            let count = try chunk.withUnsafeMutableBytes {
+                try file.read(fromAbsoluteOffset: Int64(bytes.count), into: $0)
+            }
             if count == 0 { break }
             bytes.append(contentsOf: chunk[..<count])
         }

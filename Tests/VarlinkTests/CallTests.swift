@@ -262,7 +262,11 @@ struct SessionTests {
         let test = try TestService(methods: [
             "Forget": { call throws(VarlinkError) in
                 let guest = call.connection.attached(Guest.self) { Guest(left) }
-                call.reply(Number(value: guest.visits.withLock { $0 += 1; return $0 }))
+                call.reply(
+                    Number(
+                        value: guest.visits.withLock {
+                            $0 += 1; return $0
+                        }))
             }
         ])
         do {

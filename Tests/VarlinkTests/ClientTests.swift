@@ -112,8 +112,10 @@ struct ClientTests {
     @Test(
         "A service that does not keep to the protocol is reported, not believed",
         arguments: [
-            ("garbage\0", VarlinkConnectionError.Code.protocolViolation), ("", .closed), ("{\"parameters\":{}", .closed),
-            ("{\"parameters\":[]}\0", .protocolViolation), ("{\"parameters\":{},\"continues\":true}\0", .protocolViolation),
+            ("garbage\0", VarlinkConnectionError.Code.protocolViolation), ("", .closed),
+            ("{\"parameters\":{}", .closed),
+            ("{\"parameters\":[]}\0", .protocolViolation),
+            ("{\"parameters\":{},\"continues\":true}\0", .protocolViolation),
             ("{\"parameters\":{\"text\":1}}\0", .protocolViolation),
             (String(repeating: "[", count: 100_000) + "\0", .protocolViolation),
         ])

@@ -115,7 +115,9 @@ struct DescriptorTests {
         #expect(pipe.everyCopyIsClosed())
     }
 
-    @Test("A message with more than 16 descriptors drops its connection and leaves none open", arguments: [17, 32, 33, 200])
+    @Test(
+        "A message with more than 16 descriptors drops its connection and leaves none open",
+        arguments: [17, 32, 33, 200])
     func tooMany(count: Int) throws {
         let test = try TestService()
         let pipe = try ProbePipe()
@@ -155,7 +157,9 @@ struct DescriptorTests {
         let control = UnsafeMutableRawBufferPointer.allocate(byteCount: length + 8, alignment: 8)
         defer { control.deallocate() }
         control.storeBytes(of: header, as: cmsghdr.self)
-        descriptors.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: control[headerSize...]).copyMemory(from: $0) }
+        descriptors.withUnsafeBytes {
+            UnsafeMutableRawBufferPointer(rebasing: control[headerSize...]).copyMemory(from: $0)
+        }
         let sent = withUnsafeMutablePointer(to: &byte) { pointer in
             var vector = iovec(iov_base: pointer, iov_len: 1)
             return withUnsafeMutablePointer(to: &vector) { vector in

@@ -81,10 +81,14 @@ struct HostilePeerTests {
         arguments: [
             (String(repeating: "[", count: 200_000), false),
             ("{\"method\":\"a.b.C\",\"parameters\":" + String(repeating: "{\"a\":", count: 40_000), false),
-            (#"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x","y":"#
-                + String(repeating: "[", count: 63) + String(repeating: "]", count: 63) + "}}", false),
-            (#"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x","y":"#
-                + String(repeating: "[", count: 62) + String(repeating: "]", count: 62) + "}}", true),
+            (
+                #"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x","y":"#
+                    + String(repeating: "[", count: 63) + String(repeating: "]", count: 63) + "}}", false
+            ),
+            (
+                #"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x","y":"#
+                    + String(repeating: "[", count: 62) + String(repeating: "]", count: 62) + "}}", true
+            ),
         ])
     func nesting(text: String, isAccepted: Bool) throws {
         let test = try TestService()
@@ -179,7 +183,8 @@ struct HostilePeerTests {
         #expect(test.events.wait(for: Self.isDrop))
         try expectServing(test)
         let pipelining = try test.connectRaw()
-        let call = #"{"method":"org.varlink.service.GetInterfaceDescription","#
+        let call =
+            #"{"method":"org.varlink.service.GetInterfaceDescription","#
             + #""parameters":{"interface":"org.varlink.service"}}"# + "\0"
         do throws(Errno) {
             // A blocking send: it returns because the service goes on reading, or because it has dropped the connection.

@@ -65,8 +65,10 @@ struct InterfaceDescriptionTests {
     @Test(
         "A fault is reported with its line and column",
         arguments: [
-            ("", 1, 1), ("interface", 1, 10), ("interface a", 1, 11), ("interface a.b-", 1, 11), ("interface 1a.b", 1, 11),
-            ("interface a..b", 1, 11), ("interface a.b\nmethod x() -> ()", 2, 8), ("interface a.b\nmethod X() - ()", 2, 12),
+            ("", 1, 1), ("interface", 1, 10), ("interface a", 1, 11), ("interface a.b-", 1, 11),
+            ("interface 1a.b", 1, 11),
+            ("interface a..b", 1, 11), ("interface a.b\nmethod x() -> ()", 2, 8),
+            ("interface a.b\nmethod X() - ()", 2, 12),
             ("interface a.b\nmethod X() -> (", 2, 16), ("interface a.b\nmethod X(a) -> ()", 2, 9),
             ("interface a.b\n\n  method X(a: ) -> ()", 3, 15), ("interface a.b\ntype X (a: Y)", 2, 12),
             ("interface a.b\ntype X (a: int, b)", 2, 17), ("interface a.b\ntype X (a, b: int)", 2, 12),

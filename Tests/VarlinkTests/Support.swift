@@ -158,7 +158,8 @@ final class TestService: Sendable {
             "Sizes": { call throws(VarlinkError) in
                 call.reply(Number(value: try call.decode(Sizes.self).nested.list.reduce(0) { $0 + $1.size }))
             },
-            "Refuse": { _ throws(VarlinkError) in throw VarlinkError("io.ucopyd.test.Refused", ["reason": "as asked"]) },
+            "Refuse": { _ throws(VarlinkError) in throw VarlinkError("io.ucopyd.test.Refused", ["reason": "as asked"])
+            },
             "Forget": { _ throws(VarlinkError) in },
             "Park": { call throws(VarlinkError) in parked.add(call) },
             "Flood": { call throws(VarlinkError) in

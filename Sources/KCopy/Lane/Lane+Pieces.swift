@@ -38,7 +38,8 @@ extension Lane {
                 then: operation(.write, piece, destination: 0), token: Purpose(.write, piece).token)
         case .write(let piece): write(piece)
         case .readBack(let piece, let destination):
-            io.start(operation(.read, piece, destination: destination), token: Purpose(.readBack, piece, destination).token)
+            io.start(
+                operation(.read, piece, destination: destination), token: Purpose(.readBack, piece, destination).token)
         case .map(let job, let sector): map(job, from: sector)
         case .flush(let job):
             for (index, device) in entry(job).destinations.enumerated() {
@@ -108,7 +109,8 @@ extension Lane {
     private func zeroRuns(_ piece: Piece, _ flags: CopyFlags) -> [BufferScan.Run]? {
         guard flags.contains(.detectZeroes) else { return nil }
         let block = Int(scheduler.jobs[piece.job].shape.blockSectors) << Sector.shift
-        return BufferScan.runs(memory(piece).address, Int(piece.range.count) << Sector.shift, unit: max(Page.size, block))
+        return BufferScan.runs(
+            memory(piece).address, Int(piece.range.count) << Sector.shift, unit: max(Page.size, block))
     }
 
     // MARK: Ends
@@ -117,7 +119,8 @@ extension Lane {
         let purpose = Purpose(token: token)
         switch purpose.step {
         case .read: scheduler.readEnded(purpose.index, errno: errno)
-        case .write: pieceEvent(purpose) { $0.writeEnded(purpose.index, destination: purpose.destination, errno: errno) }
+        case .write:
+            pieceEvent(purpose) { $0.writeEnded(purpose.index, destination: purpose.destination, errno: errno) }
         case .readBack:
             let found = errno == 0 ? compare(purpose.index) : errno
             pieceEvent(purpose) { $0.readBackEnded(purpose.index, destination: purpose.destination, errno: found) }

@@ -314,6 +314,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         let wake = scheduler.wakeAt
         guard wake != armedFor else { return }
         armedFor = wake
-        timer.schedule(deadline: wake.map { DispatchTime(uptimeNanoseconds: $0) } ?? .distantFuture, leeway: .microseconds(100))
+        timer.schedule(
+            deadline: wake.map { DispatchTime(uptimeNanoseconds: $0) } ?? .distantFuture, leeway: .microseconds(100))
     }
 }

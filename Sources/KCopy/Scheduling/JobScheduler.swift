@@ -243,14 +243,16 @@ struct JobScheduler {
         let block = shape.blockSectors
         let full = max(clients[client].pieceSectors / block * block, block)
         let verify = shape.flags.contains(.verify)
-        let long = stretch.isZero && shape.zeroesAreCheap && !verify && clients[client].throttle.rate.bytesPerSecond == nil
+        let long =
+            stretch.isZero && shape.zeroesAreCheap && !verify && clients[client].throttle.rate.bytesPerSecond == nil
         let count = min(stretch.count, long ? Self.zeroSectors : full)
         var run: PageBudget.Run?
         if !stretch.isZero || verify {
             run = clients[client].budget.take(Int((count + 7) / 8))
             if run == nil { return nil }
         }
-        let linked = !stretch.isZero && shape.destinations == 1
+        let linked =
+            !stretch.isZero && shape.destinations == 1
             && shape.flags.isDisjoint(with: [.verify, .detectZeroes, .sequential])
         let piece = Piece(
             job: job, client: client, range: SectorRange(start: jobs[job].cursor, count: count), pages: run,

@@ -65,7 +65,8 @@ struct PageBudget {
             let bits = min(64 - page % 64, end - page)
             let mask: UInt64 = (bits == 64 ? .max : (1 << UInt64(bits)) - 1) << UInt64(page % 64)
             let before = used[page / 64] & mask
-            precondition(before == (value ? 0 : mask), "pages \(start)+\(count) are \(value ? "in use" : "free") already")
+            precondition(
+                before == (value ? 0 : mask), "pages \(start)+\(count) are \(value ? "in use" : "free") already")
             used[page / 64] ^= mask
             page += bits
         }
