@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// Page-aligned memory from the system: what budgets are made of.
@@ -12,6 +13,7 @@ public final class PageMemory: @unchecked Sendable {  // immutable; whoever hold
     public let length: Int
     /// Whether it is locked.
     public let isLocked: Bool
+    private let isReleased = Atomic<Bool>(false)
 
     private static let hugePage = 2 << 20
 
@@ -35,7 +37,12 @@ public final class PageMemory: @unchecked Sendable {  // immutable; whoever hold
         isLocked = mlock(base, length) == 0
     }
 
-    deinit { Self.unmap(base, length) }
+    deinit { release() }
+
+    /// Gives the memory back now, whoever still holds the object; nobody may touch it any more.
+    public func release() {
+        if !isReleased.exchange(true, ordering: .acquiringAndReleasing) { Self.unmap(base, length) }
+    }
 
     private static func unmap(_ address: UnsafeMutableRawPointer, _ length: Int) {
         if length > 0 { munmap(address, length) }

@@ -20,6 +20,8 @@ public final class CopyClient: Sendable {
 
     let lane: Lane
     let memory: PageMemory
+    /// The lane's number of this client, -1 while it has none; used on the lane's queue.
+    let laneIndex = Atomic<Int>(-1)
     let callbacks: DispatchQueue
     private static let onCallbacks = DispatchSpecificKey<ObjectIdentifier>()
 
@@ -27,8 +29,6 @@ public final class CopyClient: Sendable {
         var rate: CopyRate
         var closing = false
         var closed = false
-        /// Jobs whose completion has not returned.
-        var outstanding: [UInt64: CopyJob] = [:]
     }
     private let state: Mutex<State>
     private let jobs = DispatchGroup()
@@ -93,15 +93,12 @@ public final class CopyClient: Sendable {
         let job = CopyJob(
             client: self, source: source, destinations: destinations, flags: flags, completion: completion)
         let closing = state.withLock { state in
-            if !state.closing {
-                state.outstanding[job.id] = job
-                jobs.enter()
-            }
+            if !state.closing { jobs.enter() }
             return state.closing
         }
         if closing { throw CopyError(.closed, name, .badFileDescriptor, "the client is being destroyed") }
         do { try beginUse(of: job.devices) } catch {
-            forget(job)
+            jobs.leave()
             throw CopyError(error)
         }
         lane.post(.submit(job))
@@ -117,25 +114,20 @@ public final class CopyClient: Sendable {
         }
     }
 
-    private func forget(_ job: CopyJob) {
-        state.withLock { _ = $0.outstanding.removeValue(forKey: job.id) }
-        jobs.leave()
-    }
-
     /// Tells the results of jobs that have ended, in this order. Called by the lane.
     func deliver(_ ended: [(CopyJob, CopyResult)]) {
         callbacks.async { [self] in
             for (job, result) in ended {
                 for device in job.devices { device.endUse() }
                 job.completion(result)
-                forget(job)
+                jobs.leave()
             }
         }
     }
 
     /// Cancels every job that has not ended.
     public func cancelAll() {
-        for job in state.withLock({ Array($0.outstanding.values) }) { job.cancel() }
+        lane.post(.cancelAll(self))
     }
 
     // MARK: Rate
@@ -178,7 +170,9 @@ public final class CopyClient: Sendable {
             defer { state.closed = true }
             return !state.closed
         }
-        if first { lane.remove(self) }
+        guard first else { return }
+        lane.remove(self)
+        memory.release()
     }
 }
 

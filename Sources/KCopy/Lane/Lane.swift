@@ -15,6 +15,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     enum Command: Sendable {
         case submit(CopyJob)
         case cancel(CopyJob)
+        case cancelAll(CopyClient)
         case setRate(CopyClient, CopyRate)
         case mapped(Int, [Extent])
         case ping(@Sendable () -> Void)
@@ -40,10 +41,10 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     let queue: DispatchQueue
     let io: IOQueue
     var scheduler: JobScheduler
-    var members: [Int: Member] = [:]
-    var running: [Running?] = []
+    var members = Table<Member>()
+    var running = Table<Running>()
     /// What was written of a piece that is going to be verified.
-    var digests: [Int: BufferDigest] = [:]
+    var digests = Table<BufferDigest>()
 
     private static let onLane = DispatchSpecificKey<ObjectIdentifier>()
     /// How a command reaches the lane.
@@ -69,7 +70,6 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     private let mapping = DispatchQueue(label: "io.ucopyd.lane.mapping", qos: .utility, attributes: .concurrent)
     private let timer: any DispatchSourceTimer
     private var armedFor: Nanoseconds?
-    private var clientIndex: [ObjectIdentifier: Int] = [:]
     private var attached: [UInt64: AttachedDevice] = [:]
     private var withResults: [Int] = []
     private var isPumping = false
@@ -109,7 +109,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
 
     func shutdown() {
         queue.sync {
-            precondition(members.isEmpty, "\(members.count) clients at shutdown")
+            precondition(members.count == 0, "\(members.count) clients at shutdown")
             timer.cancel()
             io.shutdown()
         }
@@ -136,7 +136,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         queue.sync {
             scheduler.now = DispatchTime.now().uptimeNanoseconds
             let index = scheduler.addClient(pages: client.pages, priority: client.priority, rate: rate)
-            clientIndex[ObjectIdentifier(client)] = index
+            client.laneIndex.store(index, ordering: .relaxed)
             members[index] = Member(client: client, memorySlot: io.attach(client.memory))
         }
     }
@@ -144,9 +144,11 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     /// Lets a client go that has no jobs. Waits for the lane.
     func remove(_ client: CopyClient) {
         queue.sync {
-            guard let index = clientIndex.removeValue(forKey: ObjectIdentifier(client)),
-                let member = members.removeValue(forKey: index)
-            else { preconditionFailure("client \(client.name) is no member of its lane") }
+            guard let index = index(of: client), let member = members[index] else {
+                preconditionFailure("client \(client.name) is no member of its lane")
+            }
+            client.laneIndex.store(-1, ordering: .relaxed)
+            members[index] = nil
             scheduler.removeClient(index)
             io.detach(memorySlot: member.memorySlot)
         }
@@ -172,14 +174,24 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         case .cancel(let job):
             if let index = job.index { scheduler.cancel(index) }
         case .setRate(let client, let rate):
-            if let index = clientIndex[ObjectIdentifier(client)] { scheduler.setRate(index, rate) }
+            if let index = index(of: client) { scheduler.setRate(index, rate) }
+        case .cancelAll(let client):
+            for entry in running.all where entry.job.client === client {
+                if let index = entry.job.index { scheduler.cancel(index) }
+            }
         case .mapped(let job, let extents): scheduler.mapped(job, extents)
         case .ping(let answer): answer()
         }
     }
 
+    /// The scheduler's number of a client, while it is a member.
+    private func index(of client: CopyClient) -> Int? {
+        let index = client.laneIndex.load(ordering: .relaxed)
+        return index < 0 ? nil : index
+    }
+
     private func submit(_ job: CopyJob) {
-        guard let client = clientIndex[ObjectIdentifier(job.client)] else {
+        guard let client = index(of: job.client) else {
             preconditionFailure("a job of client \(job.client.name), which is no member of its lane")
         }
         let entry = Running(
@@ -193,7 +205,6 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
                 blockSectors: RegionRules.blockSectors(regions),
                 zeroesAreCheap: job.destinations.allSatisfy { $0.device.geometry.canWriteZeroes }, flags: job.flags))
         job.index = index
-        while running.count <= index { running.append(nil) }
         running[index] = entry
     }
 
