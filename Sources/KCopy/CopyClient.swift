@@ -141,7 +141,7 @@ public final class CopyClient: Sendable {
             if !state.closing { state.rate = rate }
             return !state.closing
         }
-        if open { lane.post(.setRate(self, rate)) }
+        if open { lane.post(.setRate(self)) }
     }
 
     // MARK: End
@@ -156,7 +156,7 @@ public final class CopyClient: Sendable {
             let isHeld = state.rate.percent == 0 || state.rate.bytesPerSecond == 0
             if isHeld { state.rate = .unlimited }
         }
-        lane.post(.setRate(self, rate))
+        lane.post(.setRate(self))
         if DispatchQueue.getSpecific(key: Self.onCallbacks) == ObjectIdentifier(self) {
             DispatchQueue.global().async { self.finish() }
         } else {

@@ -16,7 +16,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         case submit(CopyJob)
         case cancel(CopyJob)
         case cancelAll(CopyClient)
-        case setRate(CopyClient, CopyRate)
+        /// The client has another rate.
+        case setRate(CopyClient)
         case mapped(Int, [Extent])
         case ping(@Sendable () -> Void)
     }
@@ -173,8 +174,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         case .submit(let job): submit(job)
         case .cancel(let job):
             if let index = job.index { scheduler.cancel(index) }
-        case .setRate(let client, let rate):
-            if let index = index(of: client) { scheduler.setRate(index, rate) }
+        case .setRate(let client):
+            if let index = index(of: client) { scheduler.setRate(index, client.rate) }
         case .cancelAll(let client):
             for entry in running.all where entry.job.client === client {
                 if let index = entry.job.index { scheduler.cancel(index) }
