@@ -28,7 +28,6 @@ public final class CopyClient: Sendable {
     private struct State {
         var rate: CopyRate
         var closing = false
-        var closed = false
     }
     private let state: Mutex<State>
     private let jobs = DispatchGroup()
@@ -166,11 +165,6 @@ public final class CopyClient: Sendable {
 
     private func finish() {
         jobs.wait()
-        let first = state.withLock { state in
-            defer { state.closed = true }
-            return !state.closed
-        }
-        guard first else { return }
         lane.remove(self)
         memory.release()
     }

@@ -74,6 +74,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     private var attached: [UInt64: AttachedDevice] = [:]
     private var withResults: [Int] = []
     private var isPumping = false
+    private var isShutDown = false
 
     convenience init(engine choice: EngineChoice) throws(BlockError) {
         let queue = Self.makeQueue()
@@ -112,6 +113,9 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         queue.sync {
             precondition(members.count == 0, "\(members.count) clients at shutdown")
             timer.cancel()
+            for device in attached.values { io.detach(device) }
+            attached = [:]
+            isShutDown = true
             io.shutdown()
         }
     }
@@ -142,12 +146,10 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         }
     }
 
-    /// Lets a client go that has no jobs. Waits for the lane.
+    /// Lets a client go that has no jobs, unless it has gone already. Waits for the lane.
     func remove(_ client: CopyClient) {
         queue.sync {
-            guard let index = index(of: client), let member = members[index] else {
-                preconditionFailure("client \(client.name) is no member of its lane")
-            }
+            guard let index = index(of: client), let member = members[index] else { return }
             client.laneIndex.store(-1, ordering: .relaxed)
             members[index] = nil
             scheduler.removeClient(index)
@@ -235,6 +237,11 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
 
     /// One round.
     private func serve() {
+        guard !isShutDown else {
+            // The engine is gone. What still comes concerns jobs and clients that have ended.
+            while takeCommands(otherwise: .closed) {}
+            return
+        }
         let end = DispatchTime.now().uptimeNanoseconds + Self.slice
         _ = io.take()
         while true {
