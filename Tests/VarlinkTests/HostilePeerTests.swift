@@ -227,7 +227,11 @@ struct HostilePeerTests {
         #expect(try socket.receive()?.utf8.count ?? 0 > 4_000_000)
         call.reply()
         #expect(try socket.receive() == #"{"parameters":{}}"#)
+        // The next call is served when the connection has noted what it sent.
+        try socket.send(#"{"method":"io.ucopyd.test.Park"}"# + "\0")
+        #expect(calls.wait(count: 2))
         #expect(call.canSend)
+        for call in calls.all.dropFirst() { call.reply() }
     }
 
     private struct SplitMix: RandomNumberGenerator {
