@@ -31,7 +31,9 @@ struct BufferDigest: Equatable {
 
     /// NH: the sum of products of pairs of words, each with its key added, modulo 2^128.
     @inline(__always)
-    private static func hash(_ sector: UnsafeRawPointer, _ keys: UnsafeBufferPointer<UInt64>) -> (high: UInt64, low: UInt64) {
+    private static func hash(_ sector: UnsafeRawPointer, _ keys: UnsafeBufferPointer<UInt64>) -> (
+        high: UInt64, low: UInt64
+    ) {
         var high: UInt64 = 0
         var low: UInt64 = 0
         for index in stride(from: 0, to: words, by: 2) {
