@@ -20,11 +20,11 @@ struct BufferDigest: Equatable {
         Self.keys.withUnsafeBufferPointer { keys in
             for sector in stride(from: 0, to: length, by: Sector.size) {
                 let hash = Self.hash(address + sector, keys)
-                // A word is more than the field holds: its upper and lower half go in one after the other.
-                for word in [hash.high, hash.low] {
-                    add(word >> 32)
-                    add(word & 0xffff_ffff)
-                }
+                // A word is more than the field holds: its halves go in one after the other.
+                add(hash.high >> 32)
+                add(hash.high & 0xffff_ffff)
+                add(hash.low >> 32)
+                add(hash.low & 0xffff_ffff)
             }
         }
     }

@@ -23,7 +23,7 @@ struct Throttle {
 
     private static let second: Nanoseconds = 1_000_000_000
     /// What an idle bucket saves up.
-    private static let burst: Nanoseconds = second / 20
+    private static let burst: Nanoseconds = second / 4
 
     private(set) var rate: CopyRate
     private var tokens: Double = 0
