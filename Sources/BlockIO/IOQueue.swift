@@ -164,12 +164,23 @@ public final class IOQueue {
     private func take(_ completion: RawCompletion) {
         let index = Int(completion.tag)
         let result = completion.result
-        if result == -ECANCELED, slots[index].link != .none {
+        if isNoAnswer(index, result) {
             givenBack(index)
         } else if result < 0 {
             failed(index, -result)
         } else {
             progressed(index, Int(result))
+        }
+    }
+
+    /// Whether a result says nothing but that the second half of a link has yet to be done. Before the first half has ended in
+    /// full, and after it has failed, that is every result: where the kernel cannot set the second half up (ENOMEM) it
+    /// cancels the first one, and answers the second with the reason.
+    private func isNoAnswer(_ index: Int, _ result: Int32) -> Bool {
+        switch slots[index].link {
+        case .none: false
+        case .behind, .held, .abandoned: true
+        case .released: result == -ECANCELED
         }
     }
 

@@ -118,6 +118,52 @@ struct IOQueueLinkTests {
         #expect(engine.device == expected)
     }
 
+    @Test(
+        "is done in full where the kernel could not set its second half up: it cancels the first, and says why of the second",
+        arguments: [ENOMEM, EAGAIN, EFAULT], [0, 1, 2])
+    func notSetUp(error: Int32, followerAfter: Int) throws {
+        let fixture = try QueueFixture()
+        let engine = fixture.engine
+        fixture.queue.start(
+            fixture.operation(.read, 0, 4096), token: 1, then: fixture.operation(.write, 65536, 4096), token: 2)
+        let follower = try #require(engine.take(.write))
+        if followerAfter == 0 { engine.answer((follower, .error(error))) }
+        engine.answer((try #require(engine.take(.read)), .error(ECANCELED)))
+        if followerAfter == 1 { engine.answer((follower, .error(error))) }
+        #expect(engine.take(.write) == nil, "nothing is written before the read has ended")
+        engine.answer((try #require(engine.take(.read)), .all))
+        if followerAfter == 2 { engine.answer((follower, .error(EAGAIN))) }
+        engine.answer((try #require(engine.take(.write)), .all))
+        #expect(fixture.client.ends == [fixture.end(1, 0), fixture.end(2, 0)])
+        #expect(engine.device[65536..<65536 + 4096] == engine.device[0..<4096])
+    }
+
+    @Test("does not count a write that was answered before the read had ended")
+    func writtenTooEarly() throws {
+        let fixture = try QueueFixture()
+        let engine = fixture.engine
+        fixture.queue.start(
+            fixture.operation(.read, 0, 4096), token: 1, then: fixture.operation(.write, 65536, 4096), token: 2)
+        let (leader, follower) = (try #require(engine.take(.read)), try #require(engine.take(.write)))
+        engine.answer((leader, .bytes(512)), (follower, .all))
+        #expect(fixture.client.ends == [])
+        engine.answer((try #require(engine.take(.read)), .all))
+        engine.answer((try #require(engine.take(.write)), .all))
+        #expect(fixture.client.ends == [fixture.end(1, 0), fixture.end(2, 0)])
+        #expect(engine.device[65536..<65536 + 4096] == engine.device[0..<4096])
+    }
+
+    @Test("calls a write not started, whatever the kernel says of it, where the read has failed")
+    func notSetUpAndReadFails() throws {
+        let fixture = try QueueFixture()
+        fixture.queue.start(
+            fixture.operation(.read, 0, 4096), token: 1, then: fixture.operation(.write, 65536, 4096), token: 2)
+        let leader = try #require(fixture.engine.take(.read))
+        let follower = try #require(fixture.engine.take(.write))
+        fixture.engine.answer((leader, .error(EIO)), (follower, .error(ENOMEM)))
+        #expect(fixture.client.ends == [fixture.end(1, EIO), fixture.end(2, IOQueue.notStarted)])
+    }
+
     @Test("tells the error of a write that failed by itself", arguments: [EIO, ENOSPC])
     func followerFails(error: Int32) throws {
         let fixture = try QueueFixture()
