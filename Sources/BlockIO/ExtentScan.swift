@@ -44,7 +44,8 @@ extension BlockDevice {
     private func stretch(at position: UInt64, _ range: SectorRange, _ alignment: UInt64) -> Stretch? {
         switch seek(clinux_seek_data, position) {
         case .nothing:
-            return Stretch(end: range.end, isHole: true)
+            // What a source has lost since it was opened is no hole: reading it has to fail.
+            return Stretch(end: range.end, isHole: isStillThere(range))
         case .unknown:
             return nil
         case .at(let data):
@@ -54,8 +55,15 @@ extension BlockDevice {
         guard case .at(let hole) = seek(clinux_seek_hole, position) else {
             return Stretch(end: range.end, isHole: false)
         }
-        let end = range.start + (hole - range.start + alignment - 1) / alignment * alignment
+        // Some file systems are programs (FUSE), and may answer anything.
+        let end = range.start + (max(hole, position) - range.start + alignment - 1) / alignment * alignment
         return Stretch(end: min(max(end, position + alignment), range.end), isHole: false)
+    }
+
+    /// Whether a range still ends inside the device.
+    private func isStillThere(_ range: SectorRange) -> Bool {
+        let size = lseek(descriptor.rawValue, 0, SEEK_END)
+        return size >= 0 && UInt64(size) >> UInt64(Sector.shift) >= range.end
     }
 
     private enum Answer {

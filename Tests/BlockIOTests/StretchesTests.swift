@@ -105,10 +105,13 @@ struct StretchesTests {
         }
     }
 
-    @Test("of a file that has got shorter are a hole behind its end")
+    @Test("of a file that has got shorter are data behind its end, which reading will miss")
     func shrunk() throws {
         let device = try image(pages: 10, data: [0..<10])
         #expect(Glibc.truncate(device.path, 4096) == 0)
+        #expect(stretches(device, 0, 80) == [data(80)])
+        #expect(stretches(device, 16, 64) == [data(80)])
+        #expect(Glibc.truncate(device.path, 80 * 512) == 0)
         #expect(stretches(device, 0, 80) == [data(8), hole(80)])
     }
 }
