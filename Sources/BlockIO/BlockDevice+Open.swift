@@ -43,7 +43,7 @@ extension BlockDevice {
     /// - Parameters:
     ///   - name: what messages call it.
     ///   - claim: whether a block device that is mounted or built upon is refused.
-    /// - Throws: as `open`; EBADF for a number that is no open descriptor.
+    /// - Throws: as `open`; EBADF for a number that is no open descriptor, or one that allows no I/O at chosen positions.
     public static func open(
         descriptor: FileDescriptor, name: String, claim: Bool
     ) throws(BlockError) -> BlockDevice {
@@ -54,6 +54,11 @@ extension BlockDevice {
         guard let access = Access(flags: flags) else {
             throw BlockError(
                 name, "open", .badFileDescriptor, reason: "the descriptor allows neither reading nor writing")
+        }
+        if access != .readOnly, flags & O_APPEND != 0 {
+            // Reopened it would allow more than was given; as it is, every write would go to the end of the file.
+            throw BlockError(
+                name, "open", .badFileDescriptor, reason: "the descriptor allows only appending (O_APPEND)")
         }
         // Not dup(2): a program that the caller executes would inherit the claim.
         let duplicate = clinux_duplicate(descriptor.rawValue)
