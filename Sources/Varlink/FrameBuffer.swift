@@ -27,6 +27,9 @@ struct FrameBuffer {
     /// Bytes that wait.
     var count: Int { bytes.count - head }
 
+    /// Descriptors that wait.
+    var descriptorCount: Int { descriptors.count }
+
     /// Whether a whole message waits.
     var hasFrame: Bool { framesEnded > framesTaken }
 

@@ -60,9 +60,10 @@ struct JSONScanner {
             throw .notAnObject
         }
         var members: [(name: String, value: Range<Int>)] = []
+        var names: Set<String> = []
         try scanner.object(depth: 1) { name, value throws(EnvelopeError) in
             let name = try Envelope.decodeString(bytes[name])
-            guard !members.contains(where: { $0.name == name }) else { throw .duplicateMember(name) }
+            guard names.insert(name).inserted else { throw .duplicateMember(name) }
             members.append((name, value))
         }
         scanner.skipSpace()

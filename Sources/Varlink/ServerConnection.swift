@@ -10,7 +10,7 @@ import SystemPackage
 //     open ──(peer half-closes)───► inputEnded: whole messages received are still served, then closes
 //     any  ──(peer gone, a limit, shutdown)──► closed: sources cancelled; the descriptor is closed by the last cancel handler
 //
-// Reading stops while a call is being served and a message's worth of input waits already; it goes on after the final reply.
+// Reading stops while a call is being served and a message's worth of input or of descriptors waits already; it goes on after the final reply.
 // Until then the peer's departure shows only when something is sent to it.
 //
 // A read source is taken as edge-triggered: libdispatch fires it once for a hang-up, with data waiting or not, and never again. So every
@@ -118,7 +118,10 @@ final class ServerConnection: @unchecked Sendable {
         while !isBusy, !isClosed, !isEnding, let frame = input.next() { serve(frame) }
         guard !isClosed, !isEnding else { return }
         if !isBusy, input.count > service.limits.messageBytes { return refuseLongMessage() }
-        pauseReading(isBusy && input.count > service.limits.messageBytes)
+        // A message of one byte may bring descriptors as well: they are what runs out first.
+        let isTooMuch =
+            input.count > service.limits.messageBytes || input.descriptorCount > service.limits.descriptorsPerMessage
+        pauseReading(isBusy && isTooMuch)
         watchUnfinishedMessage()
         closeIfDone()
     }

@@ -98,6 +98,45 @@ struct HostilePeerTests {
         try expectServing(test)
     }
 
+    @Test("Descriptors that come while a call is served wait at the peer's side, and are not lost")
+    func hoardedDescriptors() throws {
+        let test = try TestService()
+        let socket = try test.connectRaw()
+        try socket.send(#"{"method":"io.ucopyd.test.Park"}"# + "\0")
+        #expect(test.parked.wait(count: 1))
+        var ends: [CInt] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { ends.forEach(SocketCalls.close) }
+        let identity = try #require(FileIdentity(ends[0]))
+        let flags = fcntl(socket.descriptor, F_GETFL)
+        try #require(fcntl(socket.descriptor, F_SETFL, flags | O_NONBLOCK) == 0)
+        // Each message is short: not its bytes but its descriptors are what is too much.
+        let message = Array((#"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x"},"oneway":true}"# + "\0").utf8)
+        let descriptors = Array(repeating: ends[0], count: 8)
+        var sent = 0
+        while sent < 100, try SocketCalls.send(socket.descriptor, message[...], descriptors: descriptors) != nil {
+            sent += 1
+        }
+        #expect(sent > 10)
+        usleep(300_000)
+        // Ours, those that wait in the service, and none of those that wait in the socket.
+        #expect(try descriptorCount(sameFileAs: identity) <= 1 + 16 + 16)
+        for call in test.parked.all { call.reply() }
+        #expect(test.echoed.wait(count: sent))
+        try expectServing(test)
+    }
+
+    @Test("A message of very many members takes no time worth mentioning")
+    func manyMembers() throws {
+        let test = try TestService()
+        let socket = try test.connectRaw()
+        let members = (0..<20_000).map { ",\"\(String($0, radix: 36))\":1" }.joined()
+        let start = DispatchTime.now().uptimeNanoseconds
+        try socket.send(#"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x"}"# + members + "}\0")
+        #expect(try socket.receive()?.contains("\"x\"") == true)
+        #expect(DispatchTime.now().uptimeNanoseconds - start < 3_000_000_000)
+    }
+
     @Test("A message as long as the limit is served; one byte more is answered with an error and dropped")
     func longestMessage() throws {
         var limits = VarlinkLimits()
