@@ -1,4 +1,5 @@
 import BlockIO
+import Dispatch
 import Glibc
 import Synchronization
 
@@ -117,6 +118,8 @@ extension Lane {
 
     func operationEnded(token: UInt64, errno: Int32) {
         let purpose = Purpose(token: token)
+        // The throttle counts the time until now, not until the last round.
+        scheduler.now = DispatchTime.now().uptimeNanoseconds
         switch purpose.step {
         case .read: scheduler.readEnded(purpose.index, errno: errno)
         case .write:
