@@ -216,6 +216,33 @@ struct SchedulerErrorTests {
         #expect(driver.results[job]?.writeErrors == 0b10)
     }
 
+    @Test("What one destination has got is flushed although another has got nothing")
+    func flushBesideFailure() {
+        var driver = SchedulerDriver()
+        driver.fault = { operation, _ in
+            switch operation {
+            case .write(_, 1), .flush(_, 0): EIO
+            default: 0
+            }
+        }
+        let client = driver.client()
+        let job = driver.job(client, 4096, to: 2, [.flush, .ignoreErrors])
+        driver.endAll()
+        #expect(driver.results[job]?.writeErrors == 0b11)
+    }
+
+    @Test("Pieces that wait for their turn do not keep what else there is to do from being started")
+    func waitingPiecesDelayNobody() {
+        var driver = SchedulerDriver()
+        // Pieces of an eighth of a turn.
+        let sequential = driver.client(64)
+        let other = driver.client()
+        _ = driver.job(sequential, 8 * 1024, [.sequential], isZero: true, zeroesAreCheap: false)
+        let job = driver.job(other, 1024)
+        driver.pump()
+        #expect(driver.claimed[job] != nil)
+    }
+
     @Test(
         "Sequential jobs write in ascending order, one piece at a time, in whatever order reads end", arguments: 1...20)
     func sequentialOrder(seed: Int) {

@@ -34,6 +34,7 @@ extension JobScheduler {
         if errno != 0, !(piece.isLinked && errno == IOQueue.notStarted && piece.readFailed) {
             failed(index, destination, errno)
         }
+        if errno == 0 { jobs[piece.job].hasWritten = true }
         guard pieces[index].outstanding == 0 else { return }
         if jobs[piece.job].flags.contains(.verify) { verify(index, from: 0) } else { end(index) }
     }
@@ -99,6 +100,7 @@ extension JobScheduler {
         if let run = piece.pages { clients[piece.client].budget.give(run) }
         unload(piece)
         clients[piece.client].throttle.ended(now: now)
+        clients[piece.client].inFlight -= 1
         jobs[job].inFlight -= 1
         jobs[job].done += piece.range.count
         if piece.readFailed || piece.dropped || piece.failed != 0 {
@@ -124,7 +126,8 @@ extension JobScheduler {
     mutating func settle(_ job: Int) {
         guard jobs[job].phase == .running, jobs[job].inFlight == 0, !jobs[job].hasUnclaimed, !jobs[job].isMapping
         else { return }
-        if jobs[job].flags.contains(.flush), jobs[job].result.copied > 0 {
+        // Not only what every destination has got counts: where one has failed the others are flushed as well.
+        if jobs[job].flags.contains(.flush), jobs[job].hasWritten {
             jobs[job].phase = .flushing(jobs[job].shape.destinations)
             actions.append(.flush(job))
         } else {

@@ -11,7 +11,7 @@ import DequeModule
 /// the lowest, so that nobody waits for ever. Among the clients of a priority turns are dealt by bytes (deficit
 /// round robin), so that a client with small jobs is not behind one with large ones; among the jobs of a client
 /// turns are dealt by the piece. How much is under way at once is bounded by the lane's window: what is
-/// claimed is in the devices' queues, and a newcomer waits behind it.
+/// claimed is in the devices' queues, and a newcomer waits behind it. One piece of every client is allowed beyond it.
 struct JobScheduler {
     /// What the lane has to do.
     enum Action: Equatable {
@@ -122,8 +122,8 @@ struct JobScheduler {
 
     /// The next thing to do, nil when there is none for now.
     mutating func next() -> Action? {
-        if let action = actions.popFirst() { return action }
-        claim()
+        // A piece that waits for its turn is claimed without anything to be done yet.
+        while actions.isEmpty, claim() {}
         return actions.popFirst()
     }
 
@@ -145,20 +145,22 @@ struct JobScheduler {
         }
     }
 
-    private mutating func claim() {
+    /// Claims a piece; false where nobody can.
+    private mutating func claim() -> Bool {
         let all = CopyPriority.allCases
         let order = claimed % Self.courtesy == Self.courtesy - 1 ? all.reversed() : all
         for priority in order where claim(priority) {
             claimed += 1
-            return
+            return true
         }
+        return false
     }
 
     /// Claims a piece for a client of this priority, if there is one that can go on.
     private mutating func claim(_ priority: CopyPriority) -> Bool {
         let room = Self.window + (priority == .copyOnWrite ? Self.reserve : 0)
         while let client = ready[priority.rawValue].first {
-            if bytesInFlight >= room || operationsInFlight >= depth { return false }
+            if bytesInFlight >= room || operationsInFlight >= depth { return claimForIdle(priority) }
             if clients[client].deficit <= 0 {
                 clients[client].deficit += Self.turn
                 ready[priority.rawValue].append(ready[priority.rawValue].removeFirst())
@@ -166,6 +168,20 @@ struct JobScheduler {
             }
             if claim(client: client) { return true }
             ready[priority.rawValue].removeFirst()
+            clients[client].deficit = 0
+        }
+        return false
+    }
+
+    /// Claims a piece for a client that has none under way: the full window does not stop it, for what fills that may be
+    /// on a device that answers slowly, or never.
+    private mutating func claimForIdle(_ priority: CopyPriority) -> Bool {
+        while let place = ready[priority.rawValue].firstIndex(where: { clients[$0].inFlight == 0 }) {
+            let client = ready[priority.rawValue].remove(at: place)
+            if claim(client: client) {
+                ready[priority.rawValue].append(client)
+                return true
+            }
             clients[client].deficit = 0
         }
         return false
@@ -268,6 +284,7 @@ struct JobScheduler {
         let piece = pieces[index]
         clients[piece.client].throttle.started(bytes: piece.range.count << UInt64(Sector.shift), now: now)
         clients[piece.client].deficit -= piece.weight
+        clients[piece.client].inFlight += 1
         bytesInFlight += piece.weight
         operationsInFlight += piece.operations
         if piece.isZero {

@@ -26,6 +26,8 @@ struct ScheduledClient {
     var state = State.idle
     /// Jobs with something to claim, the next one to be served first.
     var jobs: Deque<Int> = []
+    /// Its pieces under way.
+    var inFlight = 0
     /// All its jobs that have not finished.
     var unfinished = 0
     /// What it may still claim in its turn, in bytes.

@@ -48,6 +48,8 @@ struct ScheduledJob {
     var isQueued = false
     var result = CopyResult()
     var prefix = CleanPrefix()
+    /// Whether anything was written, to whichever destination.
+    var hasWritten = false
     /// Sectors of pieces that have ended.
     var done: UInt64 = 0
 
