@@ -32,12 +32,13 @@ struct Transfer {
             options.local
             ? try LocalJob(order, engine: options.engine ?? .auto, mailbox)
             : try DaemonJob(order, options.connection, watched: progress.isWanted, mailbox)
-        let report = try withExtendedLifetime(interrupts) { try follow(job, mailbox, &progress) }
+        let (report, isInterrupted) = try withExtendedLifetime(interrupts) { try follow(job, mailbox, &progress) }
         job.end()
         try conclude(
             ReportText(
                 verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
-                destinations: plan.destinations.map(RegionArgument.init), report: report))
+                destinations: plan.destinations.map(RegionArgument.init), report: report),
+            isInterrupted: isInterrupted)
     }
 
     private var allFlags: CopyFlags {
@@ -55,7 +56,7 @@ struct Transfer {
 
     /// Waits for the job's end, passing progress on and interrupts to it.
     private func follow(_ job: any RunningJob, _ mailbox: Mailbox, _ progress: inout ProgressReporter) throws(Failure)
-        -> JobReport
+        -> (report: JobReport, isInterrupted: Bool)
     {
         var isCancelling = false
         while true {
@@ -73,16 +74,16 @@ struct Transfer {
             case .ended(let report):
                 let isWhole = !report.hasErrors && !report.cancelled
                 progress.finish(done: isWhole ? report.totalBytes : job.bytesDone ?? report.bytes)
-                return report
+                return (report, isCancelling)
             }
         }
     }
 
     /// Tells how the job ended.
     /// - Throws: the exit status, unless everything was done.
-    private func conclude(_ text: ReportText) throws {
+    private func conclude(_ text: ReportText, isInterrupted: Bool) throws {
         let report = text.report
-        let status = self.status(report)
+        let status = self.status(report, isInterrupted: isInterrupted)
         for line in text.faults { StandardStreams.note(line) }
         switch status {
         case .interrupted, .failed: StandardStreams.note(text.stop)
@@ -92,8 +93,9 @@ struct Transfer {
         if status != .done { throw status }
     }
 
-    private func status(_ report: JobReport) -> ExitStatus {
-        if report.cancelled { return .interrupted }
+    private func status(_ report: JobReport, isInterrupted: Bool) -> ExitStatus {
+        // Somebody else may have cancelled it: then it has failed.
+        if report.cancelled { return isInterrupted ? .interrupted : .failed }
         guard report.hasErrors else { return .done }
         // A sequential job stops at its first error, whatever else was asked for.
         return options.ignoreErrors && !options.sequential ? .incomplete : .failed
