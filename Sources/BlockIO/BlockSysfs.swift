@@ -18,8 +18,13 @@ struct BlockSysfs {
     var disk: DeviceNumber? { text("../dev").flatMap { DeviceNumber($0) } }
 
     /// A limit of the request queue; 0 where it is missing.
-    func queueLimit(_ name: String) -> UInt64 {
-        text(isPartition ? "../queue/\(name)" : "queue/\(name)").flatMap { UInt64($0) } ?? 0
+    func queueLimit(_ name: String) -> UInt64 { queueText(name).flatMap { UInt64($0) } ?? 0 }
+
+    /// Whether the disk has zones: host-managed or host-aware.
+    var isZoned: Bool { queueText("zoned").map { $0 != "none" } ?? false }
+
+    private func queueText(_ name: String) -> String? {
+        text(isPartition ? "../queue/\(name)" : "queue/\(name)")
     }
 
     /// Names of the devices that are built on this one.

@@ -18,6 +18,8 @@ public struct DeviceGeometry: Hashable, Sendable {
     public var canDiscard: Bool
     /// Whether the device says that it can write zeroes without being sent them.
     public var canWriteZeroes: Bool
+    /// Whether it has zones, which are written in ascending order only.
+    public var isZoned = false
 
     /// Size in bytes.
     public var bytes: UInt64 { sectors << UInt64(Sector.shift) }
@@ -56,7 +58,7 @@ extension DeviceGeometry {
             memoryAlignment: align.map { max($0.memory, 1) } ?? Int(logical),
             isDirect: align.map { $0.offset > 0 } ?? true,
             canDiscard: queue.queueLimit("discard_max_bytes") > 0,
-            canWriteZeroes: queue.queueLimit("write_zeroes_max_bytes") > 0)
+            canWriteZeroes: queue.queueLimit("write_zeroes_max_bytes") > 0, isZoned: queue.isZoned)
     }
 
     private static func probeImageFile(

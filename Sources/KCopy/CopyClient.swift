@@ -89,6 +89,9 @@ public final class CopyClient: Sendable {
         _ completion: @escaping @Sendable (CopyResult) -> Void
     ) throws(CopyError) -> CopyJob {
         try RegionRules.check(source: source, destinations: destinations, flags: flags, pages: pages)
+        // As in kcopyd: a zone is written from its start on, whatever was asked for.
+        let isZoned = destinations.contains { $0.device.geometry.isZoned }
+        let flags = isZoned ? flags.union(.sequential) : flags
         let job = CopyJob(
             client: self, source: source, destinations: destinations, flags: flags, completion: completion)
         let closing = state.withLock { state in

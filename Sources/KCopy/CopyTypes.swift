@@ -30,7 +30,7 @@ public struct CopyFlags: OptionSet, Hashable, Sendable {
     /// is not written.
     public static let ignoreErrors = CopyFlags(rawValue: 1 << 1)
     /// Writes strictly in ascending order, one piece at a time; reads stay parallel. Stops at the first
-    /// error: `ignoreErrors` is cleared.
+    /// error: `ignoreErrors` is cleared. Set for destinations with zones in any case.
     public static let sequential = CopyFlags(rawValue: 1 << 2)
     /// Does not read what the source says is a hole; the destinations get zeroes there.
     public static let skipHoles = CopyFlags(rawValue: 1 << 8)

@@ -51,6 +51,29 @@ private final class SlowEngine: IOEngine, @unchecked Sendable {  // all state be
     }
 }
 
+@Suite("Destinations with zones")
+struct ZonedTests {
+    @Test("are written in ascending order, whatever was asked for", arguments: [true, false])
+    func sequential(isZoned: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let file = try BlockDevice.open(
+            FilePath(try directory.image("a", bytes: 1 << 20)), access: .readWrite, claim: false)
+        var geometry = file.geometry
+        geometry.isZoned = isZoned
+        let device = BlockDevice(
+            path: "zoned", kind: .blockDevice, access: .readWrite, geometry: geometry, identity: file.identity,
+            descriptor: try file.descriptor.duplicate(), claim: nil)
+        let service = try CopyService(engine: .blocking, lanes: 1)
+        let client = try CopyClient(service: service, pages: 1)
+        let job = try client.zero([IORegion(whole: device)], flags: [.ignoreErrors]) { _ in }
+        #expect(job.flags.contains(.sequential) == isZoned)
+        client.destroy()
+        file.close()
+        device.close()
+        service.shutdown()
+    }
+}
+
 @Suite("A lane's throttle")
 struct LaneThrottleTests {
     @Test("A share of the time holds for pieces that follow one another", arguments: [1, 16])
