@@ -1,5 +1,7 @@
 import ControlAPI
 import Glibc
+import Synchronization
+import SystemPackage
 import Testing
 import Varlink
 
@@ -70,6 +72,43 @@ extension DaemonTests {
             for job in jobs { #expect(try connection.wait(job: job)?.state == .done) }
             let next = try connection.copy(client, source.region(8, 1), [target.region(8)])
             #expect(try connection.wait(job: next)?.state == .done)
+            #expect(daemon.stop() == 0)
+        }
+
+        @Test func endedJobsThatNobodyHearsOfAreLimitedForAllClientsTogether() throws {
+            var limits = PeerLimits()
+            limits.jobs = 100
+            let daemon = try TestDaemon(limits)
+            let source = try daemon.directory.image("source", sectors: 8)
+            let target = try daemon.directory.image("target", sectors: 8)
+            let connection = try daemon.connect()
+            for _ in 0..<5 {
+                let client = try connection.client(pages: 1)
+                for _ in 0..<120 {
+                    let job = try connection.copy(client, source.region(0, 0), [target.region(0, 0)])
+                    #expect(try connection.wait(job: job)?.state == .done)
+                }
+            }
+            let kept = daemon.control.tables.withLock { $0.jobs.count }
+            #expect(kept <= 256 + limits.jobs)
+            #expect(kept >= 256)
+            #expect(daemon.stop() == 0)
+        }
+
+        @Test func namesAreCutToWhatIsKept() throws {
+            let daemon = try TestDaemon()
+            let image = try daemon.directory.image("image", sectors: 8)
+            let file = try FileDescriptor.open(image.path, .readWrite)
+            defer { try? file.close() }
+            let (connection, client) = try daemon.client(pages: 1)
+            // One character of many scalars.
+            let name = "a" + String(repeating: "\u{301}", count: 50_000)
+            let region = CopyInterface.Region(descriptor: 0, name: name, count: 0)
+            let job = try connection.call(
+                CopyInterface.Zero.self, .init(client: client, regions: [region]), descriptors: [file]
+            ).job
+            let report = try #require(try connection.wait(job: job))
+            #expect(report.destinations.allSatisfy { $0.utf8.count <= 2048 })
             #expect(daemon.stop() == 0)
         }
 

@@ -7,15 +7,13 @@ import Synchronization
 import Varlink
 
 extension CopyControl {
-    private static let longestName = 255
-
     /// Sets a client up. On the queue of `account`: locking pages in memory takes time.
     /// - Throws: `limitExceeded`, `refused`, `stopping`.
     func createClient(
         _ parameters: CopyInterface.CreateClient.Parameters, rate: CopyRate, peer: PeerCredentials, account: PeerAccount
     ) throws(CopyInterface.Failure) -> HostedClient {
         try requireRunning()
-        let name = String((parameters.name ?? "pid \(peer.processID)").prefix(Self.longestName))
+        let name = PeerLimits.name(parameters.name ?? "pid \(peer.processID)")
         guard parameters.pages > 0 else {
             throw .refused(object: name, reason: "\(parameters.pages) pages are too few: at least 1", errno: EINVAL)
         }
@@ -33,7 +31,7 @@ extension CopyControl {
         } catch {
             throw CopyInterface.Failure(error)
         }
-        let feed = ClientFeed(limit: limits.jobs) { [weak self] job in
+        let feed = ClientFeed(account: account) { [weak self] job in
             job.releaseAllowance()
             self?.forget(job.number)
         }

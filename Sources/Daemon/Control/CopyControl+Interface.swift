@@ -82,10 +82,10 @@ extension CopyControl {
             }
         case (nil, let index?):
             let descriptor = try call.takeDescriptor(at: index, parameter: "descriptor")
+            let name = PeerLimits.name(parameters.name ?? "descriptor \(index)")
             answer(call, on: devices.account) { [self] () throws(CopyInterface.Failure) in
                 let device = try SharedDevice.open(
-                    descriptor, name: parameters.name ?? "descriptor \(index)", claim: writable && claim,
-                    account: devices.account)
+                    descriptor, name: name, claim: writable && claim, account: devices.account)
                 return keep(device, devices)
             }
         default: throw .invalidParameter("path")

@@ -87,6 +87,15 @@ final class HostedJob: Sendable {
         devices.forEach { $0.release() }
     }
 
+    /// Counts it no longer as a job of the peer, but as one whose end nobody has been told yet.
+    /// - Returns: false if the peer has too many of those; it counts as neither then.
+    func countAsUntold(_ account: PeerAccount) -> Bool {
+        releaseAllowance()
+        guard let allowance = try? account.take(.untold) else { return false }
+        state.withLock { $0.allowance = allowance }
+        return true
+    }
+
     /// Gives the peer's grant back.
     func releaseAllowance() {
         let allowance = state.withLock { state in

@@ -89,7 +89,8 @@ final class JobRegions: Sendable {
         default:
             throw .invalidParameter("\(parameter).device")
         }
-        return Item(origin: origin, name: name, region: region, isDestination: isDestination)
+        // The region is kept as long as the call is, the name as long as the job.
+        return Item(origin: origin, name: PeerLimits.name(name), region: region, isDestination: isDestination)
     }
 }
 

@@ -18,6 +18,8 @@ struct PeerKey: Hashable, Sendable {
 /// What is counted.
 enum Resource: Hashable, Sendable {
     case clients, jobs, devices, pages
+    /// Jobs that have ended and wait for a first watcher of their client.
+    case untold
 }
 
 /// What one peer holds, and the queue for its work that may block.
@@ -141,7 +143,7 @@ final class AccountBook: Sendable {
     fileprivate func limit(of what: Resource) -> Int {
         switch what {
         case .clients: limits.clients
-        case .jobs: limits.jobs
+        case .jobs, .untold: limits.jobs
         case .devices: limits.devices
         case .pages: limits.pages
         }

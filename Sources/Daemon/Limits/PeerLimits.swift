@@ -21,6 +21,14 @@ public struct PeerLimits: Sendable {
     /// The defaults.
     public init() {}
 
+    private static let longestName = 512
+
+    /// A name that a peer has chosen for something, no longer than is kept. Counted in scalars: one character may be as long
+    /// as a message.
+    static func name(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.prefix(longestName)))
+    }
+
     private static func quarterOfMemory() -> Int {
         let bytes = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         return max(bytes / 4 / Page.size, 1)

@@ -7,14 +7,14 @@ import Varlink
 // While nobody watches a client, its ended jobs wait in the backlog; the first watcher gets them, and from then on every watcher has its own
 // list of what it has not been sent. What a watcher that goes away was not sent returns to the backlog if it was the only one.
 //
-// A client that has never been watched may never be: its backlog is cut to `limit` from the old end. Once it was watched nothing is
-// dropped; instead its ended jobs count against the peer's limit of jobs until they are sent, and new ones are refused.
+// A client that has never been watched may never be: its ended jobs count against another limit of the peer, of the same size, and
+// where that is reached its backlog is cut from the old end. Once it was watched nothing is dropped; instead its ended jobs count against the peer's limit of jobs until they are sent, and new ones are refused.
 
 /// The ended jobs of one client, for its watchers.
 ///
 /// `@unchecked Sendable`: used on the reports' queue only.
 final class ClientFeed: @unchecked Sendable {
-    private let limit: Int
+    private let account: PeerAccount
     /// Called for each job when it has been sent, or will never be.
     private let onSettled: @Sendable (HostedJob) -> Void
     private var backlog: [HostedJob] = []
@@ -23,8 +23,8 @@ final class ClientFeed: @unchecked Sendable {
     private var wasWatched = false
     private var isFinished = false
 
-    init(limit: Int, onSettled: @escaping @Sendable (HostedJob) -> Void) {
-        self.limit = limit
+    init(account: PeerAccount, onSettled: @escaping @Sendable (HostedJob) -> Void) {
+        self.account = account
         self.onSettled = onSettled
     }
 
@@ -37,8 +37,7 @@ final class ClientFeed: @unchecked Sendable {
         }
         backlog.append(job)
         guard !wasWatched else { return }
-        job.releaseAllowance()
-        if backlog.count > limit { settle(backlog.removeFirst()) }
+        while !backlog.isEmpty, !job.countAsUntold(account) { settle(backlog.removeFirst()) }
     }
 
     /// Sends everything that waits, and everything that comes, to a watcher.
