@@ -93,10 +93,10 @@ public protocol IOEngine: AnyObject {
     func submit()
     /// Hands over the completions that are there; false where there were none.
     func takeCompletions() -> Bool
-    /// Starts what was prepared, waits until `count` completions are there, the time is over or `interrupt()` is called, and
-    /// hands the completions over. False where there were none, or where this engine cannot wait: `onReady` will tell then.
+    /// Starts what was prepared, waits until `count` completions are there or the time is over, and hands the completions
+    /// over. `interrupt()` counts as a completion: a wait for one ends with it, a longer one by its time at the latest. False where there were none, or where this engine cannot wait: `onReady` will tell then.
     func wait(count: Int, nanoseconds: UInt64) -> Bool
-    /// Ends a `wait`, the present or the next one. From any thread.
+    /// Counts as a completion for a `wait`, the present or the next one. From any thread.
     func interrupt()
     /// Gives everything back; nothing may be under way.
     func shutdown()

@@ -119,7 +119,7 @@ public final class IOQueue {
     public func take() -> Bool { engine.takeCompletions() }
     /// Hands everything that was started to the system, and waits for ends: see `IOEngine.wait`.
     public func wait(count: Int, nanoseconds: UInt64) -> Bool { engine.wait(count: count, nanoseconds: nanoseconds) }
-    /// Ends a `wait`. From any thread.
+    /// Counts as an end for a `wait`. From any thread.
     public func interrupt() { engine.interrupt() }
 
     private func place(_ slot: Slot) -> Int {
