@@ -92,6 +92,15 @@ public enum Bytes {
         return zip(a, b).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(a.count, b.count)
     }
 
+    /// Whether two byte strings agree in a stretch.
+    public static func agree(_ a: [UInt8], _ b: [UInt8], in range: Range<Int>) -> Bool {
+        a.withUnsafeBytes { a in
+            b.withUnsafeBytes { b in
+                equal(UnsafeRawBufferPointer(rebasing: a[range]), UnsafeRawBufferPointer(rebasing: b[range]))
+            }
+        }
+    }
+
     private static func equal(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
         guard let first = a.baseAddress, let second = b.baseAddress else { return true }
         return memcmp(first, second, a.count) == 0

@@ -22,7 +22,7 @@ public enum Program {
     /// Whether all these programs are installed.
     public static func exist(_ names: String...) -> Bool { names.allSatisfy { find($0) != nil } }
 
-    /// Starts a program whose output goes to a descriptor; its identifier.
+    /// Starts a program whose output goes to a descriptor, or nowhere; its identifier.
     /// - Throws: ENOENT for a program that is not installed, and what posix_spawn(3) answers.
     public static func start(_ arguments: [String], output: FileDescriptor? = nil) throws(Errno) -> pid_t {
         guard let name = arguments.first, let path = find(name) else { throw .noSuchFileOrDirectory }
@@ -33,6 +33,10 @@ public enum Program {
         if let output {
             posix_spawn_file_actions_adddup2(&actions, output.rawValue, 1)
             posix_spawn_file_actions_adddup2(&actions, output.rawValue, 2)
+        } else {
+            for stream in 1...2 as ClosedRange<Int32> {
+                posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_WRONLY, 0)
+            }
         }
         var vector: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         defer { for pointer in vector { free(pointer) } }
