@@ -164,6 +164,22 @@ struct CompletionTests {
         try expectContent(destination, Self.contents)
     }
 
+    @Test("may close the job's devices, and they are closed then", arguments: EngineKind.available)
+    func closes(engine: EngineKind) async throws {
+        let fixture = try CopyFixture(engine)
+        let source = try fixture.image("source", Self.contents)
+        let destination = try fixture.hole("destination", bytes: 4 << 20)
+        let box = ResultBox()
+        try fixture.client.copy(from: IORegion(whole: source), to: [IORegion(whole: destination)]) { result in
+            for device in [source, destination] {
+                device.close()
+                #expect(OpenDescriptors.count(of: device.path) == 0)
+            }
+            box.set(result)
+        }
+        #expect(await box.value == .success(8192))
+    }
+
     @Test("find devices that can be claimed anew as soon as they are closed", arguments: EngineKind.available)
     func claim(engine: EngineKind) async throws {
         let fixture = try CopyFixture(engine)

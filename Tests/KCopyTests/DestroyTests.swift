@@ -79,13 +79,13 @@ struct DestroyTests {
     func racingRate(engine: EngineKind) async throws {
         let fixture = try CopyFixture(engine)
         let (source, destination) = try devices(fixture)
-        for _ in 0..<20 {
+        for _ in 0..<15 {
             let client = try CopyClient(service: fixture.service, pages: 64, rate: CopyRate(percent: 0))
             try client.copy(from: source, to: [destination]) { _ in }
             let setters = DispatchGroup()
-            for _ in 0..<2 {
+            for _ in 0..<3 {
                 DispatchQueue.global().async(group: setters) {
-                    for _ in 0..<300 where client.rate != .unlimited { client.setRate(CopyRate(percent: 0)) }
+                    for _ in 0..<3000 where client.rate != .unlimited { client.setRate(CopyRate(percent: 0)) }
                 }
             }
             await destroyed(client)
