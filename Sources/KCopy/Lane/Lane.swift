@@ -250,7 +250,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
             if takeCommands(otherwise: io.inFlight > 0 ? .bell : .closed) { continue }
             guard io.inFlight > 0 else { break }
             // A few at a time: a return from the kernel costs as much as a completion brings.
-            let some = io.wait(count: max(1, min(io.inFlight / 4, 8)), nanoseconds: patience)
+            let some = io.wait(count: max(1, min(io.inFlight / 4, 32)), nanoseconds: patience)
             if !some {
                 if takeCommands(otherwise: .closed) { continue }
                 break
@@ -296,7 +296,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         let alignment = scheduler.jobs[index].shape.blockSectors
         mapping.async {
             let found = source.device.stretches(
-                in: SectorRange(start: start, count: source.range.end - start), alignment: alignment, limit: 64)
+                in: SectorRange(start: start, count: source.range.end - start), alignment: alignment, limit: 128)
             let extents = found.map { Extent(end: $0.end - source.range.start, isHole: $0.isHole) }
             self.post(.mapped(index, extents))
         }

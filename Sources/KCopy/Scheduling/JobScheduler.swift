@@ -42,6 +42,8 @@ struct JobScheduler {
     static let zeroWeight = 64 << 10
     /// Every so many pieces the lowest priority is asked first.
     static let courtesy = 16
+    /// With so few known extents left the next ones are looked for.
+    static let fewExtents = 32
 
     var now: Nanoseconds
     var clients = Slots<ScheduledClient>()
@@ -242,14 +244,18 @@ struct JobScheduler {
         if jobs[job].shape.isZero { return (left, true) }
         guard jobs[job].flags.contains(.skipHoles) else { return (left, false) }
         while let extent = jobs[job].extents.first, extent.end <= jobs[job].cursor { jobs[job].extents.removeFirst() }
-        if let extent = jobs[job].extents.first {
-            return (min(extent.end - jobs[job].cursor, left), extent.isHole)
+        mapAhead(job)
+        return jobs[job].extents.first.map { (min($0.end - jobs[job].cursor, left), $0.isHole) }
+    }
+
+    /// Has more of a source looked at before what is known of it runs out.
+    private mutating func mapAhead(_ job: Int) {
+        let known = jobs[job].extents.last?.end ?? jobs[job].cursor
+        guard jobs[job].extents.count < Self.fewExtents, known < jobs[job].shape.count, !jobs[job].isMapping else {
+            return
         }
-        if !jobs[job].isMapping {
-            jobs[job].isMapping = true
-            actions.append(.map(job, from: jobs[job].cursor))
-        }
-        return nil
+        jobs[job].isMapping = true
+        actions.append(.map(job, from: known))
     }
 
     /// Cuts a piece off a stretch; nil where its pages are not free.
