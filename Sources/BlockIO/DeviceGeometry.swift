@@ -81,7 +81,13 @@ extension DeviceGeometry {
             logicalBlockSize: direct ? max(offset, Sector.size) : Sector.size,
             physicalBlockSize: max(status.preferredBlockSize, Sector.size),
             memoryAlignment: direct ? max(align?.memory ?? Sector.size, 1) : 1,
-            isDirect: direct, canDiscard: true, canWriteZeroes: true)
+            isDirect: direct, canDiscard: true, canWriteZeroes: !isOnFUSE(descriptor))
+    }
+
+    /// Whether a file is one that a program makes up: it may take a punched hole for no more than a hint (nbdfuse trims),
+    /// and zeroes have to be written.
+    private static func isOnFUSE(_ descriptor: FileDescriptor) -> Bool {
+        clinux_is_fuse(descriptor.rawValue)
     }
 
     private static func directAlignment(_ fd: Int32) -> (memory: Int, offset: Int)? {

@@ -53,8 +53,8 @@ public final class IOQueue {
     private var freeSlots: [Int] = []
     private var refusesZeroes: Set<Int32> = []
 
-    /// Where ends are told.
-    public weak var client: (any IOQueueClient)?
+    /// Where ends are told. Held until `shutdown()`.
+    public var client: (any IOQueueClient)?
     /// Operations that have not ended.
     public private(set) var inFlight = 0
     /// How many operations should be under way at most.
@@ -73,6 +73,7 @@ public final class IOQueue {
         if let zeroes { engine.detach(memorySlot: zeroes.slot) }
         engine.onCompletions = nil
         engine.onReady = nil
+        client = nil
         engine.shutdown()
     }
 
@@ -186,7 +187,9 @@ public final class IOQueue {
 
     private func progressed(_ index: Int, _ count: Int) {
         let operation = slots[index].operation
-        guard operation.memory != nil || slots[index].zeroFill else { return end(index, 0) }
+        guard operation.memory != nil || slots[index].zeroFill else {
+            return end(index, operation.kind == .writeZeroes && isBehindEnd(operation) ? ENOSPC : 0)
+        }
         slots[index].done += count
         slots[index].attempts = 0
         if slots[index].done >= operation.length { return end(index, 0) }
@@ -194,6 +197,13 @@ public final class IOQueue {
         if count == 0 { return end(index, operation.kind == .read ? ENODATA : ENOSPC) }
         slots[index].link = .none
         hand(index)
+    }
+
+    /// Whether an operation went behind the end of an image file, which has shrunk: a hole can be punched there too.
+    private func isBehindEnd(_ operation: IOOperation) -> Bool {
+        var status = stat()
+        guard fstat(operation.device.descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
+        return UInt64(max(status.st_size, 0)) < operation.offset + UInt64(operation.length)
     }
 
     private func failed(_ index: Int, _ error: Int32) {

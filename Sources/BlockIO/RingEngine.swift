@@ -72,7 +72,7 @@ public final class RingEngine: IOEngine {
         if io_uring_register_buffers_sparse(ring, Self.bufferSlots) == 0 {
             freeBuffers = Array((0..<Int32(Self.bufferSlots)).reversed())
         }
-        source.setEventHandler { [weak self] in self?.wake() }
+        source.setEventHandler { self.wake() }
         source.setCancelHandler { closeQuietly(FileDescriptor(rawValue: event)) }
         source.activate()
         listenToBell()
@@ -106,8 +106,9 @@ public final class RingEngine: IOEngine {
         guard device.slot >= 0 else { return }
         var none: Int32 = -1
         let result = io_uring_register_files_update(ring, UInt32(device.slot), &none, 1)
-        precondition(result == 1, "taking slot \(device.slot) from the ring answered \(result)")
-        freeFiles.append(device.slot)
+        // Older kernels need memory for it. A slot that cannot be emptied is not used again, and holds its device until the
+        // ring ends.
+        if result == 1 { freeFiles.append(device.slot) }
     }
 
     public func attach(_ memory: PageMemory) -> Int32 {
@@ -122,8 +123,7 @@ public final class RingEngine: IOEngine {
         guard slot >= 0 else { return }
         var none = iovec(iov_base: nil, iov_len: 0)
         let result = io_uring_register_buffers_update_tag(ring, UInt32(slot), &none, nil, 1)
-        precondition(result == 1, "taking buffer \(slot) from the ring answered \(result)")
-        freeBuffers.append(slot)
+        if result == 1 { freeBuffers.append(slot) }
     }
 
     // MARK: Submission

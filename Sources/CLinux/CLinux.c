@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/stat.h>
 #include <malloc.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 const int32_t clinux_o_direct = O_DIRECT;
@@ -35,6 +37,13 @@ int clinux_dioalign(int fd, uint32_t *memory, uint32_t *offset)
     *memory = st.stx_dio_mem_align;
     *offset = st.stx_dio_offset_align;
     return 0;
+}
+
+bool clinux_is_fuse(int fd)
+{
+    struct statfs st;
+
+    return fstatfs(fd, &st) == 0 && st.f_type == FUSE_SUPER_MAGIC;
 }
 
 uint32_t clinux_major(dev_t device) { return major(device); }

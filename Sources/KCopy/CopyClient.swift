@@ -88,18 +88,20 @@ public final class CopyClient: Sendable {
         _ source: IORegion?, _ destinations: [IORegion], _ flags: CopyFlags,
         _ completion: @escaping @Sendable (CopyResult) -> Void
     ) throws(CopyError) -> CopyJob {
-        try RegionRules.check(source: source, destinations: destinations, flags: flags, pages: pages)
+        let regions = source.map { [$0] + destinations } ?? destinations
+        try RegionRules.check(regions, hasSource: source != nil, flags: flags, pages: pages)
         // As in kcopyd: a zone is written from its start on, whatever was asked for.
         let isZoned = destinations.contains { $0.device.geometry.isZoned }
         let flags = isZoned ? flags.union(.sequential) : flags
         let job = CopyJob(
-            client: self, source: source, destinations: destinations, flags: flags, completion: completion)
+            client: self, regions: regions, source: source, destinations: destinations, flags: flags,
+            completion: completion)
         let closing = state.withLock { state in
             if !state.closing { jobs.enter() }
             return state.closing
         }
         if closing { throw CopyError(.closed, name, .badFileDescriptor, "the client is being destroyed") }
-        do { try beginUse(of: job.devices) } catch {
+        do { try beginUse(of: regions) } catch {
             jobs.leave()
             throw CopyError(error)
         }
@@ -107,10 +109,10 @@ public final class CopyClient: Sendable {
         return job
     }
 
-    private func beginUse(of devices: [BlockDevice]) throws(BlockError) {
-        for (index, device) in devices.enumerated() {
-            do { try device.beginUse() } catch {
-                for begun in devices[..<index] { begun.endUse() }
+    private func beginUse(of regions: [IORegion]) throws(BlockError) {
+        for (index, region) in regions.enumerated() {
+            do { try region.device.beginUse() } catch {
+                for begun in regions[..<index] { begun.device.endUse() }
                 throw error
             }
         }
@@ -120,7 +122,7 @@ public final class CopyClient: Sendable {
     func deliver(_ ended: [(CopyJob, CopyResult)]) {
         callbacks.async { [self] in
             for (job, result) in ended {
-                for device in job.devices { device.endUse() }
+                for region in job.regions { region.device.endUse() }
                 job.completion(result)
                 jobs.leave()
             }

@@ -14,6 +14,8 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
     /// How.
     public let flags: CopyFlags
 
+    /// All its regions, the source first.
+    let regions: [IORegion]
     let client: CopyClient
     let completion: @Sendable (CopyResult) -> Void
     /// Sectors done; written on the lane's queue, read anywhere.
@@ -24,11 +26,12 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
     private static let lastID = Atomic<UInt64>(0)
 
     init(
-        client: CopyClient, source: IORegion?, destinations: [IORegion], flags: CopyFlags,
+        client: CopyClient, regions: [IORegion], source: IORegion?, destinations: [IORegion], flags: CopyFlags,
         completion: @escaping @Sendable (CopyResult) -> Void
     ) {
         id = Self.lastID.add(1, ordering: .relaxed).newValue
         self.client = client
+        self.regions = regions
         self.source = source
         self.destinations = destinations
         self.flags = flags
@@ -42,7 +45,4 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
     /// Claims no more pieces. The completion comes when those under way have ended, with `isCancelled` set
     /// if anything was left out.
     public func cancel() { client.lane.post(.cancel(self)) }
-
-    /// The devices it uses, the source first.
-    var devices: [BlockDevice] { (source.map { [$0.device] } ?? []) + destinations.map(\.device) }
 }

@@ -25,7 +25,9 @@ public final class CopyService: Sendable {
         engineName = first.engineName
         ringRefusal = first.ringRefusal
         var all = [first]
-        for _ in 1..<max(count, 1) { all.append(try Lane(engine: engine)) }
+        // All of one kind. That there are fewer than wanted costs speed only.
+        let kind = EngineChoice(rawValue: first.engineName) ?? engine
+        while all.count < count, let lane = try? Lane(engine: kind) { all.append(lane) }
         self.lanes = all
     }
 

@@ -6,32 +6,35 @@ enum RegionRules {
     /// kcopyd's limit: bits of the error mask, and of what one read can feed.
     static let mostDestinations = 8
 
-    /// Checks a copy from `source`, or a zeroing where that is nil.
+    /// Checks a copy from the first of some regions to the others, or without a source a zeroing of all.
     static func check(
-        source: IORegion?, destinations: [IORegion], flags: CopyFlags, pages: Int
+        _ regions: [IORegion], hasSource: Bool, flags: CopyFlags, pages: Int
     ) throws(CopyError) {
         guard flags.isSubset(of: .all) else {
             throw CopyError(
                 .invalidArgument, "flags", .invalidArgument,
                 "0x\(String(flags.subtracting(.all).rawValue, radix: 16)) is no flag of a copy")
         }
-        guard (1...mostDestinations).contains(destinations.count) else {
+        let first = hasSource ? 1 : 0
+        guard (1...mostDestinations).contains(regions.count - first) else {
             throw CopyError(
                 .invalidArgument, "destinations", .invalidArgument,
-                "there are \(destinations.count), and 1 to \(mostDestinations) are possible")
+                "there are \(regions.count - first), and 1 to \(mostDestinations) are possible")
         }
-        let count = source?.range.count ?? destinations[0].range.count
-        if let source { try check(source, is: "source", readable: true, writable: false) }
-        for (index, region) in destinations.enumerated() {
-            try check(region, is: "destination \(index)", readable: flags.contains(.verify), writable: true)
+        let count = regions[0].range.count
+        for (index, region) in regions.enumerated() {
+            let isSource = index < first
+            try check(
+                region, is: isSource ? "source" : "destination \(index - first)",
+                readable: isSource || flags.contains(.verify), writable: !isSource)
             guard region.range.count == count else {
                 throw CopyError(
                     .countMismatch, region.device.path, .invalidArgument,
-                    "destination \(index) has \(region.range.count) sectors where \(count) are to be written")
+                    "destination \(index - first) has \(region.range.count) sectors where \(count) are to be written")
             }
         }
-        try checkOverlaps((source.map { [$0] } ?? []) + destinations, hasSource: source != nil)
-        let block = blockSectors((source.map { [$0] } ?? []) + destinations)
+        try checkOverlaps(regions, hasSource: hasSource)
+        let block = blockSectors(regions)
         guard UInt64(pages) * UInt64(Sector.perPage) >= block else {
             throw CopyError(
                 .noResources, "client", .noMemory,
@@ -45,27 +48,27 @@ enum RegionRules {
     }
 
     private static func check(
-        _ region: IORegion, is role: String, readable: Bool, writable: Bool
+        _ region: IORegion, is role: @autoclosure () -> String, readable: Bool, writable: Bool
     ) throws(CopyError) {
         let device = region.device
         let range = region.range
         if readable, !device.isReadable {
-            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role) is not open for reading")
+            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role()) is not open for reading")
         }
         if writable, !device.isWritable {
-            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role) is not open for writing")
+            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role()) is not open for writing")
         }
         let (end, overflow) = range.start.addingReportingOverflow(range.count)
         guard !overflow, end <= device.sectors else {
             throw CopyError(
                 .outOfRange, device.path, .invalidArgument,
-                "\(role) needs sectors \(range.start)+\(range.count), and the device has \(device.sectors)")
+                "\(role()) needs sectors \(range.start)+\(range.count), and the device has \(device.sectors)")
         }
         let block = device.geometry.blockSectors
         guard range.start % block == 0, range.count % block == 0 else {
             throw CopyError(
                 .unaligned, device.path, .invalidArgument,
-                "\(role), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)"
+                "\(role()), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)"
             )
         }
     }

@@ -3,6 +3,7 @@
 #define CLINUX_H
 
 #include <features.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,6 +30,10 @@ int clinux_blkroget(int fd, int *readonly);
 /// and fills both alignments (0 and 0: the file has no direct I/O), -ENODATA where the kernel does
 /// not say, or another negative errno.
 int clinux_dioalign(int fd, uint32_t *memory, uint32_t *offset);
+
+/// Whether a descriptor is of a file on FUSE (statfs(2) says FUSE_SUPER_MAGIC); false where that cannot be found out. The
+/// C library's module leaves <sys/vfs.h> out.
+bool clinux_is_fuse(int fd);
 
 /// major(3) and minor(3), which are macros.
 uint32_t clinux_major(dev_t device);

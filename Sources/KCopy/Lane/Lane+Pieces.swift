@@ -43,8 +43,8 @@ extension Lane {
                 operation(.read, piece, destination: destination), token: Purpose(.readBack, piece, destination).token)
         case .map(let job, let sector): map(job, from: sector)
         case .flush(let job):
-            for (index, device) in entry(job).destinations.enumerated() {
-                io.start(IOOperation(.flush, device), token: Purpose(.flush, job, index).token)
+            for (index, place) in entry(job).destinations.enumerated() {
+                io.start(IOOperation(.flush, place.device), token: Purpose(.flush, job, index).token)
             }
         case .finish(let job): finish(job)
         }
@@ -55,12 +55,12 @@ extension Lane {
     private func readOperation(_ index: Int) -> IOOperation {
         let piece = scheduler.pieces[index]
         let entry = entry(piece.job)
-        guard let device = entry.source, let source = entry.job.source else {
+        guard let source = entry.source else {
             preconditionFailure("piece \(piece.range) of a job without a source is to be read")
         }
         return IOOperation(
-            .read, device, offset: (source.range.start + piece.range.start) << UInt64(Sector.shift),
-            length: Int(piece.range.count) << Sector.shift, memory: memory(piece))
+            .read, source.device, offset: source.start + piece.range.start << UInt64(Sector.shift),
+            length: Int(piece.range.count) << Sector.shift, memory: memory(piece, entry))
     }
 
     /// An operation between a destination and the memory of a piece, the whole piece or a run of it.
@@ -69,19 +69,18 @@ extension Lane {
     ) -> IOOperation {
         let piece = scheduler.pieces[index]
         let entry = entry(piece.job)
-        let start = (entry.job.destinations[destination].range.start + piece.range.start) << UInt64(Sector.shift)
-        var memory = kind == .writeZeroes ? nil : memory(piece)
+        let place = entry.destinations[destination]
+        let start = place.start + piece.range.start << UInt64(Sector.shift)
+        var memory = kind == .writeZeroes ? nil : memory(piece, entry)
         memory?.address += run?.offset ?? 0
         return IOOperation(
-            kind, entry.destinations[destination], offset: start + UInt64(run?.offset ?? 0),
+            kind, place.device, offset: start + UInt64(run?.offset ?? 0),
             length: run?.length ?? Int(piece.range.count) << Sector.shift, memory: memory)
     }
 
-    private func memory(_ piece: Piece) -> MemorySlice {
-        guard let run = piece.pages, let member = members[piece.client] else {
-            preconditionFailure("piece \(piece.range) has no pages")
-        }
-        return MemorySlice(address: member.client.memory.base + run.start * Page.size, slot: member.memorySlot)
+    private func memory(_ piece: Piece, _ entry: Running) -> MemorySlice {
+        guard let run = piece.pages else { preconditionFailure("piece \(piece.range) has no pages") }
+        return MemorySlice(address: entry.memory.address + run.start * Page.size, slot: entry.memory.slot)
     }
 
     private func write(_ index: Int) {
@@ -89,7 +88,8 @@ extension Lane {
         let flags = scheduler.jobs[piece.job].flags
         let destinations = entry(piece.job).destinations.indices
         if flags.contains(.verify), !piece.isZero {
-            digests[index] = BufferDigest(memory(piece).address, Int(piece.range.count) << Sector.shift)
+            digests[index] = BufferDigest(
+                memory(piece, entry(piece.job)).address, Int(piece.range.count) << Sector.shift)
         }
         let runs = piece.isZero ? nil : zeroRuns(piece, flags)
         scheduler.writesStarted(index, count: destinations.count * (runs?.count ?? 1))
@@ -111,7 +111,8 @@ extension Lane {
         guard flags.contains(.detectZeroes) else { return nil }
         let block = Int(scheduler.jobs[piece.job].shape.blockSectors) << Sector.shift
         return BufferScan.runs(
-            memory(piece).address, Int(piece.range.count) << Sector.shift, unit: max(Page.size, block))
+            memory(piece, entry(piece.job)).address, Int(piece.range.count) << Sector.shift, unit: max(Page.size, block)
+        )
     }
 
     // MARK: Ends
@@ -141,7 +142,7 @@ extension Lane {
     /// Compares what was read back with what was written: 0 or EILSEQ.
     private func compare(_ index: Int) -> Int32 {
         let piece = scheduler.pieces[index]
-        let address = memory(piece).address
+        let address = memory(piece, entry(piece.job)).address
         let length = Int(piece.range.count) << Sector.shift
         let same = piece.isZero ? BufferScan.isZero(address, length) : BufferDigest(address, length) == digests[index]
         return same ? 0 : EILSEQ

@@ -29,11 +29,20 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         var ended: [(CopyJob, CopyResult)] = []
     }
 
-    /// A job's devices as the engine knows them.
+    /// Where a region begins, as the engine knows it.
+    struct Place {
+        let device: AttachedDevice
+        /// In bytes.
+        let start: UInt64
+    }
+
+    /// What the I/O of a job needs.
     struct Running {
         let job: CopyJob
-        let source: AttachedDevice?
-        let destinations: [AttachedDevice]
+        let source: Place?
+        let destinations: [Place]
+        /// Its client's memory.
+        let memory: MemorySlice
     }
 
     let engineName: String
@@ -100,9 +109,10 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         timer = DispatchSource.makeTimerSource(queue: queue)
         queue.setSpecific(key: Self.onLane, value: ObjectIdentifier(self))
         io.client = self
-        timer.setEventHandler { [weak self] in
-            self?.armedFor = nil
-            self?.serve()
+        // Lane and timer hold each other until shutdown(). Weak references would slow every use of the lane down.
+        timer.setEventHandler {
+            self.armedFor = nil
+            self.serve()
         }
         timer.activate()
     }
@@ -112,6 +122,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
     func shutdown() {
         queue.sync {
             precondition(members.count == 0, "\(members.count) clients at shutdown")
+            timer.setEventHandler {}
             timer.cancel()
             for device in attached.values { io.detach(device) }
             attached = [:]
@@ -197,18 +208,22 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         guard let client = index(of: job.client) else {
             preconditionFailure("a job of client \(job.client.name), which is no member of its lane")
         }
+        guard let member = members[client] else { preconditionFailure("client \(client) has no memory") }
         let entry = Running(
-            job: job, source: job.source.map { attach($0.device) },
-            destinations: job.destinations.map { attach($0.device) })
-        let regions = (job.source.map { [$0] } ?? []) + job.destinations
+            job: job, source: job.source.map(place), destinations: job.destinations.map(place),
+            memory: MemorySlice(address: member.client.memory.base, slot: member.memorySlot))
         let index = scheduler.addJob(
             client: client,
             shape: JobShape(
                 count: job.total, isZero: job.source == nil, destinations: job.destinations.count,
-                blockSectors: RegionRules.blockSectors(regions),
+                blockSectors: RegionRules.blockSectors(job.regions),
                 zeroesAreCheap: job.destinations.allSatisfy { $0.device.geometry.canWriteZeroes }, flags: job.flags))
         job.index = index
         running[index] = entry
+    }
+
+    private func place(_ region: IORegion) -> Place {
+        Place(device: attach(region.device), start: region.range.start << UInt64(Sector.shift))
     }
 
     /// The engine's name for a device, which it keeps until the device is closed.
@@ -216,16 +231,17 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         if let known = attached[device.id] { return known }
         let new = io.attach(device)
         attached[device.id] = new
-        device.onClose { [weak self] id in self?.detach(id) }
+        device.onClose { id in self.detach(id) }
         return new
     }
 
-    /// Forgets a device, before the caller goes on; it may be the lane itself that let go of the last reference.
+    /// Forgets a device, before the caller goes on; it may be the lane itself that let go of the last reference. For
+    /// another lane, which must not wait for this one, it is done soon.
     private func detach(_ id: UInt64) {
-        if DispatchQueue.getSpecific(key: Self.onLane) == ObjectIdentifier(self) {
-            forget(id)
-        } else {
-            queue.sync { forget(id) }
+        switch DispatchQueue.getSpecific(key: Self.onLane) {
+        case nil: queue.sync { forget(id) }
+        case ObjectIdentifier(self): forget(id)
+        default: queue.async { self.forget(id) }
         }
     }
 

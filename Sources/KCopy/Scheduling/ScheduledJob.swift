@@ -84,7 +84,10 @@ struct ScheduledJob {
         }
         barrier = min(barrier, range.start)
         if !flags.contains(.ignoreErrors) { stopping = true }
-        if let last = result.faults.last, last.side == side, last.errno == errno, last.range.end == range.start {
+        let last = result.faults.last { $0.side == side && $0.errno == errno }
+        // Several writes of one piece may fail, and neighbours often fail alike.
+        if let last, last.range == range { return }
+        if let last, last == result.faults.last, last.range.end == range.start {
             result.faults[result.faults.count - 1].range.count += range.count
         } else if result.faults.count < CopyResult.mostFaults {
             result.faults.append(CopyFault(side: side, range: range, errno: errno))
