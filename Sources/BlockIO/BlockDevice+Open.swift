@@ -7,7 +7,7 @@ extension BlockDevice {
     ///
     /// A destination is claimed: a block device with O_EXCL, so that it is refused while it is mounted
     /// or held by somebody else and nobody can mount it meanwhile; an image file with an exclusive
-    /// flock(2).
+    /// flock(2), unless a loop device is built on it.
     /// - Parameters:
     ///   - access: what is going to be done with it.
     ///   - claim: whether to claim it; false for sources, and for destinations whose user insists.
@@ -20,16 +20,18 @@ extension BlockDevice {
         let kind = try requireKind(status, path.string)
         var options: FileDescriptor.OpenOptions = [.closeOnExec]
         if claim, kind == .blockDevice { options.insert(.exclusiveCreate) }
-        let descriptor: FileDescriptor
-        do {
-            descriptor = try FileDescriptor.open(path, access.mode, options: options)
-        } catch let error as Errno {
-            throw refusal(path.string, error, status)
-        } catch {
-            throw BlockError(path.string, "open", .ioError, reason: "\(error)")
+        let descriptor = try patiently { () throws(BlockError) in
+            do {
+                return try FileDescriptor.open(path, access.mode, options: options)
+            } catch {
+                throw refusal(path.string, error as? Errno ?? .ioError, status)
+            }
         }
         do {
-            if claim, kind == .imageFile { try lock(descriptor, path.string) }
+            if claim, kind == .imageFile {
+                try refuseBackingFile(status, path.string)
+                try patiently { () throws(BlockError) in try lock(descriptor, path.string) }
+            }
             return try adopt(descriptor, claim: nil, path: path.string, access: access)
         } catch {
             closeQuietly(descriptor)
@@ -135,16 +137,41 @@ extension BlockDevice {
         }
     }
 
+    /// The reason for a claim that the system names no holder for.
+    private static let unknownHolder = "held by another program"
+    /// How long to wait for such a claim to end, and how long between two looks, in nanoseconds.
+    private static let patience = 350_000_000
+    private static let pause = 5_000_000
+
+    /// Tries again while a claim is held by nobody knows whom: it may be that of a process that has just ended, whose ring
+    /// holds its devices until its last I/O has ended. That fences late writes off, and takes a moment.
+    private static func patiently<Value>(_ attempt: () throws(BlockError) -> Value) throws(BlockError) -> Value {
+        for _ in 0..<(patience / pause) {
+            do { return try attempt() } catch {
+                guard error.errno == .resourceBusy, error.reason.hasSuffix(unknownHolder) else { throw error }
+            }
+            var time = timespec(tv_sec: 0, tv_nsec: pause)
+            // An interrupted pause is a shorter one.
+            _ = nanosleep(&time, nil)
+        }
+        return try attempt()
+    }
+
+    private static func refuseBackingFile(_ status: FileStatus, _ path: String) throws(BlockError) {
+        guard let loop = DeviceHolder.loop(over: status) else { return }
+        throw BlockError(path, "open", .resourceBusy, reason: "the image file backs \(loop)")
+    }
+
     private static func lock(_ descriptor: FileDescriptor, _ path: String) throws(BlockError) {
         if flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 { return }
         let error = Errno(rawValue: errno)
         guard error == .wouldBlock else { throw BlockError(path, "lock", error) }
-        throw BlockError(path, "open", .resourceBusy, reason: "the image file is locked by another program")
+        throw BlockError(path, "open", .resourceBusy, reason: "the image file is \(unknownHolder)")
     }
 
     private static func refusal(_ path: String, _ error: Errno, _ status: FileStatus) -> BlockError {
         guard error == .resourceBusy else { return BlockError(path, "open", error) }
-        let holder = DeviceHolder.describe(status.device) ?? "held by another program"
+        let holder = DeviceHolder.describe(status.device) ?? unknownHolder
         return BlockError(path, "open", error, reason: "the device is \(holder)")
     }
 }

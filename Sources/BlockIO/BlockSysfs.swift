@@ -8,6 +8,19 @@ struct BlockSysfs {
         directory = FilePath("/sys/dev/block/\(device)")
     }
 
+    init(name: String) {
+        directory = FilePath("/sys/block/\(name)")
+    }
+
+    /// The file that a loop device is built on, and where in it the device begins, in bytes. nil for other devices, and for
+    /// a file that has no such name any more.
+    var backing: (file: FileStatus, offset: UInt64)? {
+        guard let path = text("loop/backing_file"), let offset = text("loop/offset").flatMap({ UInt64($0) }),
+            let file = try? FileStatus(path: FilePath(path)), file.kind == .imageFile
+        else { return nil }
+        return (file, offset)
+    }
+
     /// Whether this is a partition; its queue is then that of the disk it is on.
     var isPartition: Bool { text("partition") != nil }
 

@@ -14,6 +14,14 @@ enum DeviceHolder {
         return swapPath(of: devices).map { "in use as swap (\($0))" }
     }
 
+    /// The loop device that is built on a file, if there is one.
+    static func loop(over file: FileStatus) -> String? {
+        directoryEntries("/sys/block").first { name in
+            guard name.hasPrefix("loop"), let backing = BlockSysfs(name: name).backing else { return false }
+            return backing.file.fileSystem == file.fileSystem && backing.file.inode == file.inode
+        }.map { "/dev/\($0)" }
+    }
+
     /// proc(5), /proc/PID/mountinfo: the third field is `major:minor`, the fifth the mount point.
     private static func mountPoint(of devices: [DeviceNumber]) -> String? {
         guard let table = readText("/proc/self/mountinfo") else { return nil }

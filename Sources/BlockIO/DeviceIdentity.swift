@@ -1,5 +1,5 @@
 /// Which storage a device is, whatever path named it: what decides whether two regions overlap.
-/// A partition is a stretch of its disk.
+/// A partition is a stretch of its disk, and a loop device one of its file.
 public struct DeviceIdentity: Hashable, Sendable {
     /// The address space that positions are counted in.
     public enum Space: Hashable, Sendable {
@@ -27,10 +27,20 @@ public struct DeviceIdentity: Hashable, Sendable {
         case .blockDevice:
             let sysfs = BlockSysfs(device: status.device)
             if sysfs.isPartition, let disk = sysfs.disk, let start = sysfs.partitionStart {
-                self.init(space: .disk(disk), start: start)
+                self.init(disk: disk, start: start)
             } else {
-                self.init(space: .disk(status.device))
+                self.init(disk: status.device, start: 0)
             }
+        }
+    }
+
+    /// A disk; a loop device is a stretch of its file.
+    private init(disk: DeviceNumber, start: UInt64) {
+        if let (file, offset) = BlockSysfs(device: disk).backing {
+            self.init(
+                space: .file(file.fileSystem, inode: file.inode), start: start + offset >> UInt64(Sector.shift))
+        } else {
+            self.init(space: .disk(disk), start: start)
         }
     }
 

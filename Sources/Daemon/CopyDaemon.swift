@@ -37,10 +37,10 @@ public final class CopyDaemon: Service {
     public func run() async throws {
         let service = try startLanes()
         let control = CopyControl(service: service, limits: configuration.limits, logger: logger)
-        let varlink = try serve(control)
+        let (varlink, socket) = try serve(control)
         let watchdog = ServiceManager.watchdogInterval.map { Watchdog(control, interval: $0) }
-        ServiceManager.ready(status: "engine \(service.engineName), \(configuration.socket)")
-        logger.notice("ready", metadata: ["socket": "\(configuration.socket)"])
+        ServiceManager.ready(status: "engine \(service.engineName), \(socket)")
+        logger.notice("ready", metadata: ["socket": "\(socket)"])
 
         // gracefulShutdown() throws where the task is cancelled instead; both mean the end.
         try? await gracefulShutdown()
@@ -71,25 +71,27 @@ public final class CopyDaemon: Service {
 
     // MARK: Sockets
 
-    private func serve(_ control: CopyControl) throws -> VarlinkService {
+    /// Listens. Answers what on, in words as well.
+    private func serve(_ control: CopyControl) throws -> (VarlinkService, socket: String) {
         let logger = logger
         let varlink = VarlinkService(
             info: VarlinkServiceInfo(
                 vendor: "ucopyd", product: "ucopyd", version: Release.version,
                 url: ""),
             interfaces: [try control.makeInterface()],
-            onEvent: { event in logger.info("\(event)") })
+            onEvent: EventLog(logger).note)
         do {
             let sockets = try ServiceManager.takeSockets()
             for socket in sockets { try varlink.listen(descriptor: socket) }
-            if sockets.isEmpty { try listen(varlink) }
+            guard sockets.isEmpty else { return (varlink, "passed by the service manager") }
+            try listen(varlink)
         } catch let error as VarlinkConnectionError where error.code == .addressInUse {
             throw DaemonError(
                 configuration.runtimeDirectory.string, "start", "another daemon uses this runtime directory: \(error)")
         } catch let error as VarlinkConnectionError {
             throw DaemonError(error.object, error.operation, error.errno.map { "\($0)" } ?? error.reason ?? "failed")
         }
-        return varlink
+        return (varlink, configuration.socket.string)
     }
 
     private func listen(_ varlink: VarlinkService) throws {

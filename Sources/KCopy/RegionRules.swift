@@ -53,10 +53,10 @@ enum RegionRules {
         let device = region.device
         let range = region.range
         if readable, !device.isReadable {
-            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role()) is not open for reading")
+            throw CopyError(.accessDenied, device.path, .notPermitted, "\(role()) is not open for reading")
         }
         if writable, !device.isWritable {
-            throw CopyError(.accessDenied, device.path, .badFileDescriptor, "\(role()) is not open for writing")
+            throw CopyError(.accessDenied, device.path, .notPermitted, "\(role()) is not open for writing")
         }
         let (end, overflow) = range.start.addingReportingOverflow(range.count)
         guard !overflow, end <= device.sectors else {

@@ -12,12 +12,16 @@ public struct VarlinkLimits: Sendable {
     ///
     /// One reply that finds nothing waiting before it is accepted whatever its size.
     public var queuedOutputBytes = 1024 * 1024
-    /// The most connections of one peer process. Default 256.
+    /// The most connections of one peer process. Default 1100.
     ///
     /// Peers of foreign process namespaces have all the process identifier 0 and share one allowance.
-    public var connectionsPerProcess = 256
-    /// The most connections in all. Default 4096.
-    public var connections = 4096
+    public var connectionsPerProcess = 1100
+    /// The most connections of one user other than the superuser. Default 1100.
+    public var connectionsPerUser = 1100
+    /// The most connections in all. Default 8192.
+    public var connections = 8192
+    /// How many of those only the superuser may have. Default 512.
+    public var reservedConnections = 512
 
     /// The defaults.
     public init() {}

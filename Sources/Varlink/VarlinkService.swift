@@ -34,6 +34,7 @@ public final class VarlinkService: Sendable {
         var listeners: [Listener] = []
         var connections: [UInt64: ServerConnection] = [:]
         var connectionsOfProcess: [Int32: Int] = [:]
+        var connectionsOfUser: [UInt32: Int] = [:]
     }
 
     /// What peers are granted.
@@ -160,11 +161,19 @@ extension VarlinkService {
         if state.isShutDown { return (nil, "shutting down") }
         if state.connections.count >= limits.connections { return (nil, "\(limits.connections) connections are open") }
         if own >= limits.connectionsPerProcess { return (nil, "the process has \(own) connections") }
+        let ofUser = state.connectionsOfUser[peer.userID, default: 0]
+        if peer.userID != 0 {
+            if ofUser >= limits.connectionsPerUser { return (nil, "the user has \(ofUser) connections") }
+            if state.connections.count >= limits.connections - limits.reservedConnections {
+                return (nil, "the last \(limits.reservedConnections) connections are the superuser's")
+            }
+        }
         let session = VarlinkSession(id: state.nextSession, peer: peer)
         let connection = ServerConnection(descriptor: descriptor, session: session, service: self)
         state.nextSession += 1
         state.connections[session.id] = connection
         state.connectionsOfProcess[peer.processID] = own + 1
+        state.connectionsOfUser[peer.userID] = ofUser + 1
         open.enter()
         return (connection, "")
     }
@@ -176,6 +185,9 @@ extension VarlinkService {
             let process = connection.session.peer.processID
             let left = state.connectionsOfProcess[process, default: 1] - 1
             state.connectionsOfProcess[process] = left > 0 ? left : nil
+            let user = connection.session.peer.userID
+            let ofUser = state.connectionsOfUser[user, default: 1] - 1
+            state.connectionsOfUser[user] = ofUser > 0 ? ofUser : nil
         }
         open.leave()
     }

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import SystemPackage
 import TestSupport
@@ -160,13 +161,42 @@ struct ClaimTests {
         }
     }
 
+    @Test("waits a moment for one that is just ending")
+    func ending() throws {
+        let path = try directory.image("image", bytes: 1 << 20)
+        let other = try FileDescriptor.open(FilePath(path), .readOnly)
+        #expect(flock(other.rawValue, LOCK_EX) == 0)
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(30)) { try? other.close() }
+        let device = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
+        device.close()
+    }
+
+    @Test("of an image file is refused while a loop device is built on it", .enabled(if: LoopDevice.isPossible))
+    func backingFile() throws {
+        let image = try directory.image("disk", bytes: 1 << 20)
+        try LoopDevice.with(image) { path in
+            let error = refusal(image)
+            #expect(error?.errno == .resourceBusy)
+            #expect(error?.description == "\(image): open: the image file backs \(path)")
+            let loop = try BlockDevice.open(FilePath(path), access: .readOnly, claim: false)
+            defer { loop.close() }
+            let file = try BlockDevice.open(FilePath(image), access: .readWrite, claim: false)
+            defer { file.close() }
+            let sector = SectorRange(start: 7, count: 1)
+            #expect(loop.identity.overlaps(sector, file.identity, sector))
+            #expect(!loop.identity.overlaps(sector, file.identity, SectorRange(start: 8, count: 1)))
+        }
+        let device = try BlockDevice.open(FilePath(image), access: .readWrite, claim: true)
+        device.close()
+    }
+
     @Test("of an image file excludes another one until it is closed, and respects the locks of others")
     func locked() throws {
         let path = try directory.image("image", bytes: 1 << 20)
         let first = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
         let error = refusal(path)
         #expect(error?.errno == .resourceBusy)
-        #expect(error?.reason == "the image file is locked by another program")
+        #expect(error?.reason == "the image file is held by another program")
         try closeAndClaim(first, path)
 
         let other = try FileDescriptor.open(FilePath(path), .readOnly)

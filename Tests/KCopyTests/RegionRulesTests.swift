@@ -124,7 +124,7 @@ struct RegionRulesTests {
         let readOnly = try fixture.open(source.path, .readOnly)
         let writeOnly = try fixture.open(destination.path, .writeOnly)
         let read = try refusal(from: region(writeOnly, 0, 8), to: [region(source, 0, 8)])
-        #expect(read.code == .accessDenied && read.errno == .badFileDescriptor)
+        #expect(read.code == .accessDenied && read.errno == .notPermitted)
         #expect(read.description == "\(destination.path): source is not open for reading")
         let write = try refusal(from: region(destination, 0, 8), to: [region(readOnly, 0, 8)])
         #expect(write.code == .accessDenied)

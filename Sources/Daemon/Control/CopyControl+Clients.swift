@@ -17,6 +17,11 @@ extension CopyControl {
         guard parameters.pages > 0 else {
             throw .refused(object: name, reason: "\(parameters.pages) pages are too few: at least 1", errno: EINVAL)
         }
+        guard parameters.pages <= CopyClient.mostPages else {
+            throw .refused(
+                object: name, reason: "\(parameters.pages) pages are too many: at most \(CopyClient.mostPages)",
+                errno: EINVAL)
+        }
         let allowances = [try account.take(.clients), try account.take(.pages, parameters.pages)]
         let number = tables.withLock { tables in
             tables.lastClient += 1

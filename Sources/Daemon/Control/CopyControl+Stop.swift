@@ -30,20 +30,24 @@ extension CopyControl {
             tables.stop = Stop(completion: completion)
             return tables.clients.values.reduce(0) { $0 + $1.running.count }
         }
-        logger.info("stopping", metadata: ["jobs": "\(jobs)", "policy": "\(policy.rawValue)"])
+        logger.notice("stopping", metadata: ["jobs": "\(jobs)", "policy": "\(policy.rawValue)"])
         guard policy == .finish, jobs > 0 else { return cancelEverything() }
-        reports.queue.asyncAfter(deadline: .now() + .seconds(timeout)) { [weak self] in self?.cancelEverything() }
+        reports.queue.asyncAfter(deadline: .now() + .seconds(timeout)) { [weak self] in
+            self?.cancelEverything(because: "they have not finished in \(timeout) s")
+        }
         stopIfDone()
     }
 
     /// Cancels what `stop` lets finish. Without effect before `stop`, and when called again.
-    public func cancelEverything() {
+    /// - Parameter reason: why, for the log; nil where nothing needs to be said.
+    public func cancelEverything(because reason: String? = nil) {
         let clients = tables.withLock { tables -> [Int]? in
             guard tables.stop?.isCancelling == false else { return nil }
             tables.stop?.isCancelling = true
             return Array(tables.clients.keys)
         }
         guard let clients else { return }
+        if let reason { logger.notice("cancelling the jobs", metadata: ["reason": "\(reason)"]) }
         for client in clients { end(client, cancel: true) }
         reports.queue.asyncAfter(deadline: .now() + Self.cancelTimeout) { [weak self] in self?.completeStop() }
         stopIfDone()
