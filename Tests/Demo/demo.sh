@@ -64,11 +64,18 @@ loops_of() {
         | awk -v folder="$1/" 'index($2, folder) == 1 { print $1 }'
 }
 
+# A trap is the name of a function and nothing else: its text is read anew whenever the signal comes, also amid a command
+# substitution, where bash was once seen to lose its place in a longer one.
+interrupted() { exit 130; }
+terminated() { exit 143; }
+hung_up() { exit 129; }
+unread() { exit 141; }
+
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-trap 'exit 141' PIPE
+trap interrupted INT
+trap terminated TERM
+trap hung_up HUP
+trap unread PIPE
 
 # Runs a command such that a signal to the demo ends it at once.
 run() {
