@@ -6,8 +6,8 @@ import KCopy
 struct ReportText {
     /// "copy" or "zero".
     var verb: String
-    /// Whether it ran in this process.
-    var isLocal = false
+    /// The command line without the program's name and without its regions; empty where nobody typed one.
+    var options: [String] = []
     /// The source's region, if there is one; sector and count are set.
     var source: RegionArgument?
     /// The destinations' regions; sector and count are set.
@@ -45,7 +45,7 @@ struct ReportText {
     /// How far a job that did not get to its end got, and how to go on.
     var stop: String {
         let percent = Human.percent(report.bytes, of: report.totalBytes)
-        let words = (["ucopyctl", verb] + (isLocal ? ["--local"] : []) + resume).map(shellWord).joined(separator: " ")
+        let words = (["ucopyctl"] + (options.isEmpty ? [verb] : options) + resume).map(shellWord).joined(separator: " ")
         return
             "ucopyctl: \(subject): \(verb): \(report.cancelled ? "cancelled" : "stopped"): \(report.bytes) of \(report.totalBytes) bytes (\(percent)%) "
             + (verb == "zero" ? "zeroed" : "copied") + "; resume at sector \(report.resumeAt) of the region: \(words)"

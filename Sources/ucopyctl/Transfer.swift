@@ -36,7 +36,11 @@ struct Transfer {
         job.end()
         try conclude(
             ReportText(
-                verb: verb, isLocal: options.local, source: plan.source.map(RegionArgument.init),
+                verb: verb,
+                options: ResumeCommand.options(
+                    of: Array(CommandLine.arguments.dropFirst()),
+                    without: [source].compactMap { $0 } + destinations),
+                source: plan.source.map(RegionArgument.init),
                 destinations: plan.destinations.map(RegionArgument.init), report: report),
             isInterrupted: isInterrupted)
     }

@@ -106,10 +106,10 @@ struct DaemonTests {
         let result = run.wait()
         #expect(result.status == 130, "\(result)")
         #expect(try daemon.ctl("jobs", "--json").output.contains(#""state":"cancelled""#))
-        let regions = try #require(result.error.split(separator: ": ucopyctl copy ").last).split(
+        let words = try #require(result.error.split(separator: ": ucopyctl ").last).split(
             whereSeparator: \.isWhitespace)
-        #expect(regions.count == 2, "\(result)")
-        #expect(try daemon.ctl("copy", String(regions[0]), String(regions[1])).status == 0)
+        #expect(words.dropLast(2) == ["copy", "--rate", "1M"], "\(result)")
+        #expect(try daemon.start(words.map(String.init)).wait().status == 0)
         #expect(try contents(target) == contents(source))
     }
 

@@ -14,7 +14,7 @@ struct InterruptTests {
         let source = try directory.random("source file", 8 << 20)
         let target = try directory.filled("target", 9 << 20)
         let run = try CommandRun(
-            ctl: ["copy", "--local", "--rate", "1M", "--progress=9", "--json", "\(source)@1024+14336", "\(target)@8"],
+            ctl: ["copy", "--local", "--rate", "4M", "--progress=9", "--json", "\(source)@1024+14336", "\(target)@8"],
             pipes: [1, 2, 9])
         #expect(run.read(9) { $0.split(separator: "\n").contains { !$0.hasPrefix("0/") } })
         run.signal(number)
@@ -33,6 +33,26 @@ struct InterruptTests {
         #expect(try contents(target)[8 * 512..<(14336 + 8) * 512].elementsEqual(wanted))
         #expect(try contents(target)[..<(8 * 512)].allSatisfy { $0 == 0xee })
         #expect(try contents(target)[((14336 + 8) * 512)...].allSatisfy { $0 == 0xee })
+    }
+
+    @Test("the command that is printed has the options that were given")
+    func options() throws {
+        let source = try directory.random("source", 3 << 20)
+        let target = try directory.filled("target", 3 << 20)
+        let run = try CommandRun(
+            ctl: [
+                "copy", "--local", "--verify", "--rate", "1M", "--progress", "9", "--priority", "scrub", source, target,
+            ], pipes: [1, 2, 9])
+        #expect(run.read(9) { $0.split(separator: "\n").contains { !$0.hasPrefix("0/") } })
+        run.signal(SIGINT)
+        let result = run.wait()
+        #expect(result.status == 130, "\(result)")
+        let command = try #require(result.error.split(separator: "region: ").last).dropFirst("ucopyctl".count)
+        #expect(
+            command.hasPrefix(" copy --local --verify --rate 1M --priority scrub \(source)@"), "\(command)")
+        let resumed = try CommandRun(["sh", "-c", Binary.path("ucopyctl") + command]).wait()
+        #expect(resumed.status == 0, "\(command): \(resumed)")
+        #expect(try contents(target) == contents(source))
     }
 
     @Test("a job that is held by its rate can be interrupted")

@@ -67,6 +67,20 @@ struct ReportTextTests {
         #expect(ReportObject(stopped).resume == ["/dev/a@1100+1048", "/dev/b@1000", "/dev/my disk@2024"])
     }
 
+    @Test(
+        "regions are taken out of the command line from its end, and what options are given is none",
+        arguments: [
+            (["copy", "--verify", "a", "b", "--rate", "1M"], ["a", "b"], ["copy", "--verify", "--rate", "1M"]),
+            (["--socket", "b", "copy", "a", "b"], ["a", "b"], ["--socket", "b", "copy"]),
+            (["copy", "a", "b", "--socket", "b"], ["a", "b"], ["copy", "--socket", "b"]),
+            (["copy", "copy", "copy@8"], ["copy", "copy@8"], ["copy"]),
+            (["zero", "--progress", "9", "a", "--progress=9", "--json"], ["a"], ["zero", "--json"]),
+            (["copy", "--local", "--", "-a", "--rate", "b"], ["-a", "--rate", "b"], ["copy", "--local", "--"]),
+        ] as [([String], [String], [String])])
+    func optionsAsGiven(_ arguments: [String], _ regions: [String], _ options: [String]) {
+        #expect(ResumeCommand.options(of: arguments, without: regions) == options)
+    }
+
     @Test("a zeroing goes on with counts, because there is no source to tell them")
     func stoppedZero() {
         let stopped = text(
