@@ -18,6 +18,10 @@ struct Transfer {
             source: try source.map { try RegionArgument($0, exists: exists) },
             destinations: try destinations.map { try RegionArgument($0, exists: exists) },
             force: options.force, readBack: flags.contains(.verify))
+        guard plan.sectors > 0 else {
+            let object = (plan.source ?? plan.destinations.first)?.device.path ?? verb
+            throw Failure(object, verb, "there is nothing to \(verb): the region has no sectors")
+        }
         let order = JobOrder(
             verb: verb, plan: plan, flags: allFlags, rate: options.rate, priority: options.priority,
             pages: options.pages ?? plan.usefulPages(most: TransferOptions.defaultPages),

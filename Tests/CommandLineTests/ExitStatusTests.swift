@@ -98,6 +98,23 @@ struct ExitStatusTests {
         #expect(try ctl("copy", "--local", "\(source)@0+8", "\(source)@4").error.contains("overlaps"))
     }
 
+    @Test("a region without sectors is an error: nothing was copied")
+    func nothing() throws {
+        let source = try directory.random("source", 16 * 512)
+        let empty = try directory.filled("empty", 0)
+        let target = try directory.filled("target", 16 * 512)
+        for (region, path) in [(empty, empty), ("\(source)@16", source), ("\(source)@3+0", source)] {
+            let copy = try ctl("copy", "--local", region, target)
+            #expect(copy.status == 1 && copy.output == "")
+            #expect(
+                copy.error == "ucopyctl: \(path): copy: there is nothing to copy: the region has no sectors\n")
+        }
+        let zero = try ctl("zero", "--local", "\(target)@16")
+        #expect(zero.status == 1)
+        #expect(zero.error == "ucopyctl: \(target): zero: there is nothing to zero: the region has no sectors\n")
+        #expect(try contents(target).allSatisfy { $0 == 0xee })
+    }
+
     @Test("without a daemon the message says what to start, or what to add")
     func noDaemon() throws {
         let source = try directory.random("source", 4096)
