@@ -36,7 +36,9 @@ extension DaemonTests {
             let connection = try daemon.connect()
             let first = try connection.client(pages: 6)
             #expect(failure { _ = try connection.client(pages: 5) } == .limitExceeded(what: "pages", limit: 10))
-            #expect(failure { _ = try connection.client(pages: CopyClient.mostPages) } == .limitExceeded(what: "pages", limit: 10))
+            #expect(
+                failure { _ = try connection.client(pages: CopyClient.mostPages) }
+                    == .limitExceeded(what: "pages", limit: 10))
             #expect(failure { _ = try connection.client(pages: 0) }?.errno == EINVAL)
             #expect(failure { _ = try connection.client(pages: .min) }?.errno == EINVAL)
             #expect(failure { _ = try connection.client(pages: .max) }?.errno == EINVAL)
