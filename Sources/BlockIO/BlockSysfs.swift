@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 
 /// What sysfs says about a block device (Documentation/ABI/stable/sysfs-block in the kernel's tree).
@@ -5,11 +6,16 @@ struct BlockSysfs {
     let directory: FilePath
 
     init(device: DeviceNumber) {
-        directory = FilePath("/sys/dev/block/\(device)")
+        self.init(directory: FilePath("/sys/dev/block/\(device)"))
     }
 
     init(name: String) {
-        directory = FilePath("/sys/block/\(name)")
+        self.init(directory: FilePath("/sys/block/\(name)"))
+    }
+
+    private init(directory: FilePath) {
+        self.directory = directory
+        isPartition = access("\(directory)/partition", F_OK) == 0
     }
 
     /// The file that a loop device is built on, and where in it the device begins, in bytes. nil for other devices, and for
@@ -22,7 +28,7 @@ struct BlockSysfs {
     }
 
     /// Whether this is a partition; its queue is then that of the disk it is on.
-    var isPartition: Bool { text("partition") != nil }
+    let isPartition: Bool
 
     /// The first sector of a partition on its disk.
     var partitionStart: UInt64? { text("start").flatMap { UInt64($0) } }
@@ -51,18 +57,21 @@ struct BlockSysfs {
     }
 
     private func text(_ name: String) -> String? {
-        readText(FilePath("\(directory)/\(name)"))?.trimmedLine
+        readText(FilePath("\(directory)/\(name)"), isAttribute: true)?.trimmedLine
     }
 }
 
 /// The whole of a small text file of the kernel's, or nil where it cannot be read.
-func readText(_ path: FilePath) -> String? {
+/// - Parameter isAttribute: whether it is one of sysfs, which a single read brings.
+func readText(_ path: FilePath, isAttribute: Bool = false) -> String? {
     guard let descriptor = try? FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) else { return nil }
     defer { closeQuietly(descriptor) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 4096)
     while let count = try? chunk.withUnsafeMutableBytes({ try descriptor.read(into: $0) }), count > 0 {
         bytes.append(contentsOf: chunk[..<count])
+        // What the kernel makes up comes whole where it fits: an attribute, but not a table.
+        if isAttribute, count < chunk.count { break }
     }
     return String(decoding: bytes, as: UTF8.self)
 }
