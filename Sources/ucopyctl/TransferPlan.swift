@@ -26,7 +26,7 @@ struct TransferPlan {
             if let known = open.first(where: { $0.path == region.path }) {
                 device = known.device
             } else {
-                device = try Self.open(region.path, readBack ? .readWrite : .writeOnly, claim: !force)
+                device = try Self.openDestination(region.path, readBack ? .readWrite : .writeOnly, claim: !force)
                 open.append((region.path, device))
             }
             self.destinations.append(try Self.resolve(region, device, count: count))
@@ -48,6 +48,22 @@ struct TransferPlan {
             return try BlockDevice.open(FilePath(path), access: access, claim: claim)
         } catch {
             throw Failure(error)
+        }
+    }
+
+    /// Nothing is created: where an image file is missing, it says how to make one. A device that is missing is a
+    /// mistake in its name, which a file under /dev would hide.
+    private static func openDestination(_ path: String, _ access: BlockDevice.Access, claim: Bool) throws(Failure)
+        -> BlockDevice
+    {
+        do throws(BlockError) {
+            return try BlockDevice.open(FilePath(path), access: access, claim: claim)
+        } catch {
+            var failure = Failure(error)
+            if error.errno == .noSuchFileOrDirectory, !path.hasPrefix("/dev/") {
+                failure.reason += "; create an image file first (truncate -s SIZE)"
+            }
+            throw failure
         }
     }
 

@@ -63,8 +63,13 @@ struct ExitStatusTests {
         let source = try directory.random("source", 4096)
         let result = try ctl("copy", "--local", source, "\(directory.path)/none")
         #expect(result.status == 1)
-        #expect(result.error == "ucopyctl: \(directory.path)/none: open: No such file or directory\n")
+        #expect(
+            result.error == "ucopyctl: \(directory.path)/none: open: No such file or directory"
+                + "; create an image file first (truncate -s SIZE)\n")
         #expect(result.output == "")
+        #expect(
+            try ctl("copy", "--local", source, "/dev/no such").error
+                == "ucopyctl: /dev/no such: open: No such file or directory\n")
     }
 
     @Test("a name with a line break cannot forge a second line")
