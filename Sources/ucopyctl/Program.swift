@@ -35,9 +35,26 @@ enum Program {
         return try Root.parseAsRoot(arguments)
     }
 
+    /// The word in the verb's place, if no verb has that name. Only `--socket` may stand before a verb.
+    private static func unknownVerb(_ arguments: [String]) -> String? {
+        var words = arguments[...]
+        while let word = words.first, word.hasPrefix("--socket") {
+            words = words.dropFirst(word == "--socket" ? 2 : 1)
+        }
+        guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        return Root.verbs.contains { $0._commandName == word } ? nil : word
+    }
+
     /// Ends what the parser ended: help and completion scripts on standard output, misuse in one
     /// line on standard error.
     private static func finish(_ error: any Error, _ arguments: [String]) -> Int32 {
+        if let word = unknownVerb(arguments), !Root.exitCode(for: error).isSuccess {
+            StandardStreams.report(
+                Failure(
+                    "command line", "usage", "unknown verb '\(word)': one of \(Root.verbNames) (see ucopyctl --help)",
+                    status: .usage))
+            return ExitStatus.usage.rawValue
+        }
         let verb = arguments.first { argument in Root.verbs.contains { $0._commandName == argument } }
         guard !Root.exitCode(for: error).isSuccess else {
             do {
@@ -65,6 +82,9 @@ struct Root: ParsableCommand {
         VersionCommand.self, CallCommand.self, IntrospectCommand.self,
     ]
 
+    /// What there is to choose from.
+    static var verbNames: String { verbs.map { $0._commandName }.joined(separator: ", ") }
+
     static let configuration = CommandConfiguration(
         commandName: "ucopyctl",
         abstract: "Copies between block devices, and commands the copy daemon.",
@@ -74,7 +94,7 @@ struct Root: ParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     mutating func run() throws {
-        throw ValidationError("Missing verb: one of \(Root.verbs.map { $0._commandName }.joined(separator: ", "))")
+        throw ValidationError("Missing verb: one of \(Root.verbNames)")
     }
 }
 

@@ -10,7 +10,10 @@ struct ExitStatusTests {
     @Test(
         "misuse ends with 2, in one line that names the rule, with nothing on standard output",
         arguments: [
-            ([], "Missing verb"), (["frob"], "frob"), (["copy"], "<src>"), (["copy", "a"], "<dst>"),
+            ([], "Missing verb"), (["frob"], "unknown verb 'frob': one of copy, zero, "),
+            (["frob", "a", "b"], "command line: usage: unknown verb 'frob': one of copy, zero, "),
+            (["--socket", "copy", "frob", "copy", "b"], "unknown verb 'frob'"),
+            (["copy"], "<src>"), (["copy", "a"], "<dst>"),
             (["zero"], "<dst>"),
             (["copy", "--pages", "0", "a", "b"], "1 to 262144 pages"),
             (["copy", "--pages", "-1", "a", "b"], "1 to 262144 pages"),
