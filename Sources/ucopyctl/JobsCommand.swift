@@ -5,7 +5,7 @@ import Glibc
 /// `ucopyctl jobs`.
 struct JobsCommand: ParsableCommand {
     static let configuration = CommandConfiguration.verb(
-        "jobs", abstract: "List the daemon's jobs, whoever started them.")
+        "jobs", abstract: "List the daemon's jobs: everybody's for root, their own for others.")
 
     @Flag(help: "Print a JSON array.")
     var json = false
