@@ -113,6 +113,10 @@ struct LibraryTests {
         let failing = try Command.run([compiled, source, "/nowhere"])
         #expect(failing.status == 1)
         #expect(failing.output == "/nowhere: No such file or directory\n")
+
+        try Command.succeed([
+            "c++", "-x", "c++", "-std=c++11", "-Wall", "-Werror", "-fsyntax-only", "-I\(Paths.include.path)", file.path,
+        ])
     }
 
     @Test("has a manual page that names every call and every flag of the header")
