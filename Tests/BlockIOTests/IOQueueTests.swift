@@ -10,7 +10,7 @@ struct QueueFixture {
     let client = EndRecorder()
     let queue: IOQueue
     let memory: PageMemory
-    let device = AttachedDevice(descriptor: 7, slot: -1)
+    let device = AttachedDevice(descriptor: -7, slot: -1)
 
     init() throws {
         engine.device = Bytes.random(1 << 20, seed: 1)

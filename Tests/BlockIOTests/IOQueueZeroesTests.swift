@@ -45,7 +45,7 @@ struct IOQueueZeroesTests {
         fixture.queue.start(fixture.operation(.writeZeroes, 0, 4096), token: 2)
         #expect(fixture.engine.prepared.map(\.operation.kind) == [.write])
         var other = fixture.operation(.writeZeroes, 0, 4096)
-        other.device.descriptor = 8
+        other.device.descriptor = -8
         fixture.queue.start(other, token: 3)
         #expect(fixture.engine.prepared.map(\.operation.kind) == [.write, .writeZeroes])
     }
