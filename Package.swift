@@ -66,7 +66,10 @@ let package = Package(
             name: "ucopyctl", dependencies: ["KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system, arguments],
             swiftSettings: strict,
             // A program for one short job: linked dynamically it would spend half of its time in the dynamic linker.
-            linkerSettings: [.unsafeFlags(["-static-executable", "-use-ld=lld"], .when(configuration: .release))]),
+            linkerSettings: [
+                .unsafeFlags(
+                    ["-static-executable", "-use-ld=lld", "-Xlinker", "-s"], .when(configuration: .release))
+            ]),
         .target(name: "CKCopyd"),
         .target(
             name: "KCopyd", dependencies: ["CKCopyd", "KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system],
