@@ -6,8 +6,8 @@ import KCopy
 
 /// The options that copying and zeroing share.
 struct TransferOptions: ParsableArguments {
-    /// 4 MiB, as much as kcopyd has of a job under way: with more, fast devices gain little, and caches lose.
-    static let defaultPages = 1024
+    /// 8 MiB: with less, fast devices lose a tenth; with more, they gain nothing.
+    static let defaultPages = 2048
 
     @Option(
         parsing: .unconditional,
