@@ -8,8 +8,8 @@ import SystemPackage
 ///
 /// Completions are announced on an eventfd, which a DispatchSource turns into a call on the lane's
 /// queue. That way through Dispatch takes three wake-ups; a lane whose completions follow each other closely
-/// therefore stays and waits in the ring, and the eventfd is silent while it does. `interrupt()` ends such a wait through
-/// a second eventfd, the bell, which the ring always reads.
+/// therefore stays and waits in the ring, and the eventfd is silent while it does. `interrupt()` counts as a completion
+/// for such a wait, through a second eventfd, the bell, which the ring always reads.
 ///
 /// A request belongs, for the kernel, to the thread that submitted it, and Dispatch may
 /// end an idle thread: what the kernel then gives back (ECANCELED, EFAULT) is started again by `IOQueue`.

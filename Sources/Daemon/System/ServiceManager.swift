@@ -13,9 +13,6 @@ enum ServiceManager {
     /// The daemon takes calls.
     static func ready(status: String) { notify("READY=1\nSTATUS=\(status)") }
 
-    /// What the daemon is doing, for `systemctl status`.
-    static func status(_ text: String) { notify("STATUS=\(text)") }
-
     /// The daemon begins to stop.
     static func stopping() { notify("STOPPING=1\nSTATUS=stopping") }
 
