@@ -42,7 +42,9 @@ let package = Package(
             dependencies: ["BlockIO", system, deque],
             swiftSettings: strict),
 
-        // Floor 3: the control protocol.
+        // Floor 3: the targets, how they reach their users, and the control protocol.
+        .target(name: "Targets", dependencies: ["KCopy", "BlockIO", "CLinux", system, deque], swiftSettings: strict),
+        .target(name: "BlockServers", dependencies: ["BlockIO", "CLinux", system, deque], swiftSettings: strict),
         .target(name: "Varlink", dependencies: ["CLinux", system], swiftSettings: strict),
 
         // Floor 4: the daemon's interfaces as types.
@@ -52,7 +54,8 @@ let package = Package(
         .target(
             name: "Daemon",
             dependencies: [
-                "KCopy", "BlockIO", "Varlink", "ControlAPI", "CSystemd", "CLinux", system, logging,
+                "Targets", "BlockServers", "KCopy", "BlockIO", "Varlink", "ControlAPI", "CSystemd", "CLinux", system,
+                logging,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -94,6 +97,12 @@ let package = Package(
             name: "BlockIOTests", dependencies: ["BlockIO", "CLinux", "TestSupport", system], swiftSettings: strict),
         .testTarget(
             name: "KCopyTests", dependencies: ["KCopy", "BlockIO", "TestSupport", system], swiftSettings: strict),
+        .testTarget(
+            name: "TargetsTests", dependencies: ["Targets", "KCopy", "BlockIO", "TestSupport", system],
+            swiftSettings: strict),
+        .testTarget(
+            name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "TestSupport", system],
+            swiftSettings: strict),
         .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests",

@@ -97,19 +97,23 @@ public final class BlockingEngine: IOEngine {
         }
     }
 
-    private static func execute(_ operation: IOOperation) -> Int32 {
+    static func execute(_ operation: IOOperation) -> Int32 {
         let fd = operation.device.descriptor
         let address = operation.memory?.address
         let offset = off_t(operation.offset)
         switch operation.kind {
         case .read: return answer(pread(fd, address, operation.length, offset))
-        case .write: return answer(pwrite(fd, address, operation.length, offset))
-        case .writeZeroes: return clinux_fallocate(fd, clinux_falloc_punch, offset, off_t(operation.length))
+        case .write:
+            let flags = operation.isFUA ? clinux_rwf_dsync : 0
+            return Int32(clamping: clinux_pwrite(fd, address, operation.length, offset, flags))
+        case .writeZeroes, .discard:
+            return clinux_fallocate(fd, clinux_falloc_punch, offset, off_t(operation.length))
         case .flush: return answer(Int(fsync(fd)))
+        case .pollIn, .pollOut: return -EOPNOTSUPP
         }
     }
 
-    private static func answer(_ result: Int) -> Int32 { result < 0 ? -errno : Int32(truncatingIfNeeded: result) }
+    static func answer(_ result: Int) -> Int32 { result < 0 ? -errno : Int32(truncatingIfNeeded: result) }
 }
 
 extension IOOperation {

@@ -11,6 +11,13 @@ public struct IOOperation {
         case writeZeroes
         /// What was written is to become durable.
         case flush
+        /// The device need not keep what is there; what it reads as afterwards is not said. A hint: where the device cannot
+        /// do it, the operation ends with EOPNOTSUPP.
+        case discard
+        /// Waits until something can be read from a descriptor that is no device, or its other side has gone.
+        case pollIn
+        /// Waits until something can be written to a descriptor that is no device, or its other side has gone.
+        case pollOut
     }
 
     /// What is done.
@@ -21,17 +28,22 @@ public struct IOOperation {
     public var offset: UInt64
     /// Length in bytes.
     public var length: Int
-    /// Where the data is; nil for `writeZeroes` and `flush`.
+    /// Where the data is; nil for everything but reads and writes.
     public var memory: MemorySlice?
+    /// Whether a write is to be durable when it ends.
+    public var isFUA: Bool
 
     /// An operation.
-    public init(_ kind: Kind, _ device: AttachedDevice, offset: UInt64 = 0, length: Int = 0, memory: MemorySlice? = nil)
-    {
+    public init(
+        _ kind: Kind, _ device: AttachedDevice, offset: UInt64 = 0, length: Int = 0, memory: MemorySlice? = nil,
+        isFUA: Bool = false
+    ) {
         self.kind = kind
         self.device = device
         self.offset = offset
         self.length = length
         self.memory = memory
+        self.isFUA = isFUA
     }
 }
 

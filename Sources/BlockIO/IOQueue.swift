@@ -188,6 +188,7 @@ public final class IOQueue {
     private func progressed(_ index: Int, _ count: Int) {
         let operation = slots[index].operation
         guard operation.memory != nil || slots[index].zeroFill else {
+            // What a poll answers is which events have come.
             return end(index, operation.kind == .writeZeroes && isBehindEnd(operation) ? ENOSPC : 0)
         }
         slots[index].done += count

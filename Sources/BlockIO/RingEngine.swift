@@ -11,6 +11,8 @@ import SystemPackage
 /// therefore stays and waits in the ring, and the eventfd is silent while it does. `interrupt()` counts as a completion
 /// for such a wait, through a second eventfd, the bell, which the ring always reads.
 ///
+/// Without a queue the ring belongs to the thread that makes it: that thread alone submits, and always waits in the ring.
+///
 /// A request belongs, for the kernel, to the thread that submitted it, and Dispatch may
 /// end an idle thread: what the kernel then gives back (ECANCELED, EFAULT) is started again by `IOQueue`.
 public final class RingEngine: IOEngine {
@@ -24,10 +26,10 @@ public final class RingEngine: IOEngine {
     private static let bellTag = UInt64.max
 
     private let ring: UnsafeMutablePointer<io_uring>
-    private let event: FileDescriptor
+    /// Where completions are announced, for a ring that belongs to a queue.
+    private let announcement: (event: FileDescriptor, source: any DispatchSourceRead)?
     private let bell: FileDescriptor
     private let bellCount: UnsafeMutableRawPointer
-    private let source: any DispatchSourceRead
     private let cqes: UnsafeMutablePointer<UnsafeMutablePointer<io_uring_cqe>?>
     private var completions: [RawCompletion] = []
     private var freeFiles: [Int32] = []
@@ -37,33 +39,26 @@ public final class RingEngine: IOEngine {
     public var onCompletions: ((UnsafeBufferPointer<RawCompletion>) -> Void)?
     public var onReady: (() -> Void)?
 
-    /// Sets a ring up for the lane that runs on `queue`.
+    /// Sets a ring up for the lane that runs on `queue`, or for the calling thread.
     /// - Throws: what io_uring_setup(2) answered: ENOSYS or EPERM where the kernel or a sandbox forbids it.
-    public init(queue: DispatchQueue) throws(BlockError) {
-        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
-        ring.initialize(to: io_uring())
-        var parameters = io_uring_params()
-        parameters.flags = 1 << 3 | 1 << 4  // IORING_SETUP_CQSIZE, IORING_SETUP_CLAMP
-        parameters.cq_entries = Self.entries * 4
-        let result = io_uring_queue_init_params(Self.entries, ring, &parameters)
-        guard result == 0 else {
-            ring.deallocate()
-            throw BlockError("io_uring", "set up", Errno(rawValue: -result))
-        }
-        let event = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+    public init(queue: DispatchQueue?) throws(BlockError) {
+        let ring = try Self.makeRing(ofThread: queue == nil)
+        let event = queue == nil ? 0 : eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         let bell = eventfd(0, Int32(EFD_CLOEXEC))
-        let registered = event < 0 || bell < 0 ? -errno : io_uring_register_eventfd(ring, event)
+        let registered =
+            event < 0 || bell < 0 ? -errno : queue == nil ? 0 : io_uring_register_eventfd(ring, event)
         guard registered == 0 else {
             io_uring_queue_exit(ring)
             ring.deallocate()
-            for fd in [event, bell] where fd >= 0 { closeQuietly(FileDescriptor(rawValue: fd)) }
+            for fd in [event, bell] where fd > 0 { closeQuietly(FileDescriptor(rawValue: fd)) }
             throw BlockError("io_uring", "register an eventfd", Errno(rawValue: -registered))
         }
         self.ring = ring
-        self.event = FileDescriptor(rawValue: event)
         self.bell = FileDescriptor(rawValue: bell)
         bellCount = .allocate(byteCount: 8, alignment: 8)
-        self.source = DispatchSource.makeReadSource(fileDescriptor: event, queue: queue)
+        announcement = queue.map {
+            (FileDescriptor(rawValue: event), DispatchSource.makeReadSource(fileDescriptor: event, queue: $0))
+        }
         self.cqes = .allocate(capacity: Self.batch)
         completions.reserveCapacity(Self.batch)
         if io_uring_register_files_sparse(ring, Self.fileSlots) == 0 {
@@ -72,16 +67,37 @@ public final class RingEngine: IOEngine {
         if io_uring_register_buffers_sparse(ring, Self.bufferSlots) == 0 {
             freeBuffers = Array((0..<Int32(Self.bufferSlots)).reversed())
         }
-        source.setEventHandler { self.wake() }
-        source.setCancelHandler { closeQuietly(FileDescriptor(rawValue: event)) }
-        source.activate()
+        if let source = announcement?.source {
+            source.setEventHandler { self.wake() }
+            source.setCancelHandler { closeQuietly(FileDescriptor(rawValue: event)) }
+            source.activate()
+        }
         listenToBell()
         submit()
     }
 
+    private static func makeRing(ofThread: Bool) throws(BlockError) -> UnsafeMutablePointer<io_uring> {
+        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+        ring.initialize(to: io_uring())
+        let plain: UInt32 = 1 << 3 | 1 << 4  // IORING_SETUP_CQSIZE, IORING_SETUP_CLAMP
+        // One thread alone can have its completions made when it waits, in a batch: IORING_SETUP_SINGLE_ISSUER,
+        // IORING_SETUP_DEFER_TASKRUN. Kernels before 6.1 do not know them (EINVAL).
+        for flags in ofThread ? [plain | 1 << 12 | 1 << 13, plain] : [plain] {
+            var parameters = io_uring_params()
+            parameters.flags = flags
+            parameters.cq_entries = Self.entries * 4
+            let result = io_uring_queue_init_params(Self.entries, ring, &parameters)
+            if result == 0 { return ring }
+            if result == -EINVAL, flags != plain { continue }
+            ring.deallocate()
+            throw BlockError("io_uring", "set up", Errno(rawValue: -result))
+        }
+        preconditionFailure("no way to set a ring up was tried")
+    }
+
     public func shutdown() {
-        source.setEventHandler {}
-        source.cancel()
+        announcement?.source.setEventHandler {}
+        announcement?.source.cancel()
         io_uring_queue_exit(ring)
         ring.deallocate()
         cqes.deallocate()
@@ -156,9 +172,16 @@ public final class RingEngine: IOEngine {
             io_uring_prep_write(sqe, fd, address, length, operation.offset)
         case .writeZeroes:
             io_uring_prep_fallocate(sqe, fd, clinux_falloc_punch, off_t(operation.offset), off_t(operation.length))
+        case .discard:
+            io_uring_prep_fallocate(sqe, fd, clinux_falloc_punch, off_t(operation.offset), off_t(operation.length))
         case .flush:
             io_uring_prep_fsync(sqe, fd, 0)
+        case .pollIn:
+            io_uring_prep_poll_add(sqe, fd, UInt32(POLLIN))
+        case .pollOut:
+            io_uring_prep_poll_add(sqe, fd, UInt32(POLLOUT))
         }
+        if operation.isFUA { sqe.pointee.rw_flags = UInt32(clinux_rwf_dsync) }
     }
 
     public func submit() {
@@ -178,21 +201,27 @@ public final class RingEngine: IOEngine {
     private func wake() {
         var count: UInt64 = 0
         // Nobody else reads it; that it is empty (EAGAIN) after all does no harm.
-        _ = withUnsafeMutableBytes(of: &count) { try? event.read(into: $0) }
+        _ = withUnsafeMutableBytes(of: &count) { try? announcement?.event.read(into: $0) }
         onReady?()
     }
 
     public func wait(count: Int, nanoseconds: UInt64) -> Bool {
-        // Refused only where the kernel has no such switch: then the eventfd speaks too often, no more.
-        _ = io_uring_cq_eventfd_toggle(ring, false)
-        var time = __kernel_timespec(tv_sec: 0, tv_nsec: Int64(min(nanoseconds, 999_999_999)))
+        announce(false)
+        var time = __kernel_timespec(
+            tv_sec: Int64(nanoseconds / 1_000_000_000), tv_nsec: Int64(nanoseconds % 1_000_000_000))
         var first: UnsafeMutablePointer<io_uring_cqe>?
         let result = io_uring_submit_and_wait_timeout(ring, &first, UInt32(count), &time, nil)
         if result < 0, result != -ETIME, result != -EINTR { submit() }
         let some = takeCompletions()
-        if !some { _ = io_uring_cq_eventfd_toggle(ring, true) }
+        if !some { announce(true) }
         // What has come between the look and the switch would otherwise stay silent.
         return some ? true : takeCompletions()
+    }
+
+    /// Switches the announcements on the eventfd. Refused only where the kernel has no such switch: then the eventfd speaks
+    /// too often, no more.
+    private func announce(_ enabled: Bool) {
+        if announcement != nil { _ = io_uring_cq_eventfd_toggle(ring, enabled) }
     }
 
     public func interrupt() {

@@ -8,18 +8,29 @@
 #include <linux/stat.h>
 #include <malloc.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 const int32_t clinux_o_direct = O_DIRECT;
 const int32_t clinux_o_path = O_PATH;
 const int32_t clinux_falloc_punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+const int32_t clinux_rwf_dsync = RWF_DSYNC;
 const int32_t clinux_seek_data = SEEK_DATA;
 const int32_t clinux_seek_hole = SEEK_HOLE;
 
 static int result(int r) { return r < 0 ? -errno : r; }
+
+ssize_t clinux_pwrite(int fd, const void *data, size_t length, off_t offset, int flags)
+{
+    struct iovec vector = { (void *)data, length };
+    ssize_t written = pwritev2(fd, &vector, 1, offset, flags);
+
+    return written < 0 ? -errno : written;
+}
 
 int clinux_blkgetsize64(int fd, uint64_t *bytes) { return result(ioctl(fd, BLKGETSIZE64, bytes)); }
 int clinux_blksszget(int fd, uint32_t *bytes) { return result(ioctl(fd, BLKSSZGET, bytes)); }
@@ -57,3 +68,7 @@ int clinux_fallocate(int fd, int mode, off_t offset, off_t length)
 }
 
 void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
+
+void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+int clinux_io_flusher(void) { return result(prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0)); }

@@ -78,10 +78,10 @@ final class ScriptedEngine: IOEngine {
             if let memory = operation.memory {
                 device.replaceSubrange(range, with: UnsafeRawBufferPointer(start: memory.address, count: count))
             }
-        case .writeZeroes:
+        case .writeZeroes, .discard:
             device.replaceSubrange(range, with: repeatElement(0, count: count))
             return 0
-        case .flush: return 0
+        case .flush, .pollIn, .pollOut: return 0
         }
         return Int32(count)
     }

@@ -19,6 +19,12 @@ extern const int32_t clinux_falloc_punch;
 extern const int32_t clinux_seek_data;
 extern const int32_t clinux_seek_hole;
 
+/// pwritev2(2)'s RWF_DSYNC: a macro with a cast.
+extern const int32_t clinux_rwf_dsync;
+/// pwritev2(2), which the C library declares behind a feature test, with one stretch of memory. Bytes written or a negative
+/// errno.
+ssize_t clinux_pwrite(int fd, const void *data, size_t length, off_t offset, int flags);
+
 /// The block layer's ioctls (linux/fs.h); their numbers are made by function-like macros. Each
 /// returns 0 or a negative errno.
 int clinux_blkgetsize64(int fd, uint64_t *bytes);
@@ -49,6 +55,12 @@ int clinux_duplicate(int fd);
 
 /// fallocate(2), for C libraries whose header hides it behind a feature test. 0 or a negative errno.
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+
+/// Names the calling thread (prctl(2), which is variadic); of longer names the first 15 bytes are taken.
+void clinux_name_thread(const char *name);
+/// Marks the calling thread as one that carries I/O (PR_SET_IO_FLUSHER): under memory pressure it is not made to wait for what
+/// it has to write itself. 0 or a negative errno: EPERM without CAP_SYS_RESOURCE.
+int clinux_io_flusher(void);
 
 /// mallopt(3) with M_ARENA_MAX: how many heaps threads share at most. malloc.h is not among the headers that Swift imports.
 void clinux_limit_arenas(int count);

@@ -1,0 +1,3 @@
+/// The origins of one queue thread, each with its snapshots.
+final class OriginRegistry {
+}

@@ -1,0 +1,134 @@
+import Dispatch
+import Glibc
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import BlockIO
+
+@Suite("A queue thread")
+struct QueueThreadTests {
+    let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private static func choice(_ kind: EngineKind) -> EngineChoice { kind == .uring ? .uring : .blocking }
+
+    @Test("writes durably, reads back and discards on its own ring", arguments: EngineKind.available)
+    func transfers(kind: EngineKind) async throws {
+        let path = try directory.image("image", contents: [UInt8](repeating: 0, count: 1 << 20))
+        let device = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
+        let thread = try QueueThread(name: "test", engine: Self.choice(kind))
+        #expect(thread.engineName == kind.rawValue)
+        let data = Bytes.random(8192, seed: 7)
+        let results: ([Int32], [UInt8]) = await withCheckedContinuation { continuation in
+            thread.post {
+                guard let buffer = thread.memory.take(bytes: 8192) else { return }
+                buffer.slice.address.copyMemory(from: data, byteCount: 8192)
+                var errors: [Int32] = []
+                let write = DeviceIO()
+                write.describe(.write, sector: 16, count: 16, memory: buffer.slice, isFUA: true)
+                write.ended = { write in
+                    errors.append(write.errno)
+                    memset(buffer.slice.address, 0, 8192)
+                    let read = DeviceIO { read in
+                        errors.append(read.errno)
+                        let bytes = UnsafeRawBufferPointer(start: buffer.slice.address, count: 8192)
+                        let content = [UInt8](bytes)
+                        let flush = DeviceIO { flush in
+                            errors.append(flush.errno)
+                            thread.memory.give(buffer)
+                            continuation.resume(returning: (errors, content))
+                        }
+                        flush.describe(.flush, sector: 0, count: 0)
+                        thread.start(flush, on: device)
+                    }
+                    read.describe(.read, sector: 16, count: 16, memory: buffer.slice)
+                    thread.start(read, on: device)
+                }
+                thread.start(write, on: device)
+            }
+        }
+        #expect(results.0 == [0, 0, 0])
+        #expect(results.1 == data)
+        device.close()
+        thread.stop()
+    }
+
+    @Test("is told when a descriptor can be read, and when its other side has gone", arguments: EngineKind.available)
+    func polls(kind: EngineKind) async throws {
+        let thread = try QueueThread(name: "test", engine: Self.choice(kind))
+        var pair: [Int32] = [-1, -1]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        let (near, far) = (FileDescriptor(rawValue: pair[0]), FileDescriptor(rawValue: pair[1]))
+        let error: Int32 = await withCheckedContinuation { continuation in
+            thread.post { thread.poll(.pollIn, near, DeviceIO { continuation.resume(returning: $0.errno) }) }
+            thread.post { _ = try? far.writeAll([42]) }
+        }
+        #expect(error == 0)
+        var byte: UInt8 = 0
+        #expect(try withUnsafeMutableBytes(of: &byte) { try near.read(into: $0) } == 1 && byte == 42)
+        let gone: Int32 = await withCheckedContinuation { continuation in
+            thread.post { thread.poll(.pollIn, near, DeviceIO { continuation.resume(returning: $0.errno) }) }
+            thread.post { try? far.close() }
+        }
+        #expect(gone == 0)
+        try near.close()
+        thread.stop()
+    }
+
+    @Test("runs timers in the order of their times, and none that was cancelled", arguments: EngineKind.available)
+    func timers(kind: EngineKind) async throws {
+        let thread = try QueueThread(name: "test", engine: Self.choice(kind))
+        let order: [Int] = await withCheckedContinuation { continuation in
+            thread.post {
+                var seen: [Int] = []
+                thread.after(nanoseconds: 3_000_000) {
+                    seen.append(3)
+                    continuation.resume(returning: seen)
+                }
+                thread.after(nanoseconds: 1_000_000) { seen.append(1) }
+                let dropped = thread.after(nanoseconds: 2_000_000) { seen.append(2) }
+                thread.cancel(timer: dropped)
+            }
+        }
+        #expect(order == [1, 3])
+        thread.stop()
+    }
+
+    private final class Seen: Sendable {
+        let numbers = Mutex<[[Int]]>(Array(repeating: [], count: 4))
+    }
+
+    @Test("does what is posted in order, from many threads at once", arguments: EngineKind.available)
+    func posts(kind: EngineKind) throws {
+        let thread = try QueueThread(name: "test", engine: Self.choice(kind))
+        let seen = Seen()
+        DispatchQueue.concurrentPerform(iterations: 4) { poster in
+            for number in 0..<1000 { thread.post { seen.numbers.withLock { $0[poster].append(number) } } }
+        }
+        #expect(thread.sync { thread.isCurrent })
+        #expect(seen.numbers.withLock { $0 } == Array(repeating: Array(0..<1000), count: 4))
+        thread.stop()
+    }
+
+    @Test("keeps the memory of requests aligned and gives the same piece again")
+    func memory() throws {
+        let thread = try QueueThread(name: "test")
+        let (aligned, again, large): (Bool, Bool, Int) = thread.sync {
+            guard let first = thread.memory.take(bytes: 5000), let second = thread.memory.take(bytes: 3 << 20) else {
+                return (false, false, 0)
+            }
+            let aligned = Int(bitPattern: first.slice.address) % 4096 == 0 && first.capacity == 8192
+            thread.memory.give(first)
+            let again = thread.memory.take(bytes: 8192)?.slice.address == first.slice.address
+            let capacity = second.capacity
+            thread.memory.give(second)
+            return (aligned, again, capacity)
+        }
+        #expect(aligned && again)
+        #expect(large == 3 << 20)
+        thread.stop()
+    }
+}
