@@ -24,8 +24,10 @@ public final class BlockRequest {
 
     /// The request that this one is a part of.
     public var parent: BlockRequest?
-    /// Parts of this request that have not ended.
+    /// Parts of this request that have not ended: see `partEnded`.
     public var parts = 0
+    /// The first error among the parts that have ended.
+    public private(set) var failure: Int32 = 0
     /// The next in a list of requests that wait for the same thing.
     public var next: BlockRequest?
     /// A transfer of its own, for a request that a device can be handed as it is.
@@ -50,6 +52,7 @@ public final class BlockRequest {
         mayUnmap = true
         errno = 0
         parts = 0
+        failure = 0
         parent = nil
         next = nil
     }
@@ -70,6 +73,13 @@ public final class BlockRequest {
     public func transfer(to sector: UInt64) -> DeviceIO {
         io.describe(operation, sector: sector, count: count, memory: memory, isFUA: isFUA)
         return io
+    }
+
+    /// A part of the request has ended; with the last one the request ends, with the first error that a part has had.
+    public func partEnded(_ errno: Int32) {
+        if failure == 0 { failure = errno }
+        parts -= 1
+        if parts == 0 { end(failure) }
     }
 
     /// Gives the request back.
