@@ -64,14 +64,16 @@ public final class CopyClient: Sendable {
     // MARK: Jobs
 
     /// Copies a region to 1 to 8 others of the same length.
-    /// - Parameter completion: called once, on the client's queue.
+    /// - Parameters:
+    ///   - overlay: bytes that are laid over what was read, and whose memory is left alone until the completion.
+    ///   - completion: called once, on the client's queue.
     /// - Throws: the rule that is broken; nothing was started then, and the completion is not called.
     @discardableResult
     public func copy(
-        from source: IORegion, to destinations: [IORegion], flags: CopyFlags = [],
+        from source: IORegion, to destinations: [IORegion], flags: CopyFlags = [], overlay: CopyOverlay? = nil,
         completion: @escaping @Sendable (CopyResult) -> Void
     ) throws(CopyError) -> CopyJob {
-        try submit(source, destinations, flags, completion)
+        try submit(source, destinations, flags, overlay, completion)
     }
 
     /// Writes zeroes to 1 to 8 regions of the same length, where a device can by its own write-zeroes.
@@ -81,21 +83,22 @@ public final class CopyClient: Sendable {
     public func zero(
         _ regions: [IORegion], flags: CopyFlags = [], completion: @escaping @Sendable (CopyResult) -> Void
     ) throws(CopyError) -> CopyJob {
-        try submit(nil, regions, flags, completion)
+        try submit(nil, regions, flags, nil, completion)
     }
 
     private func submit(
-        _ source: IORegion?, _ destinations: [IORegion], _ flags: CopyFlags,
+        _ source: IORegion?, _ destinations: [IORegion], _ flags: CopyFlags, _ overlay: CopyOverlay?,
         _ completion: @escaping @Sendable (CopyResult) -> Void
     ) throws(CopyError) -> CopyJob {
         let regions = source.map { [$0] + destinations } ?? destinations
         try RegionRules.check(regions, hasSource: source != nil, flags: flags, pages: pages)
+        if let overlay { try RegionRules.check(overlay, sectors: destinations[0].range.count) }
         // As in kcopyd: a zone is written from its start on, whatever was asked for.
         let isZoned = destinations.contains { $0.device.geometry.isZoned }
         let flags = isZoned ? flags.union(.sequential) : flags
         let job = CopyJob(
             client: self, regions: regions, source: source, destinations: destinations, flags: flags,
-            completion: completion)
+            overlay: overlay, completion: completion)
         let closing = state.withLock { state in
             if !state.closing { jobs.enter() }
             return state.closing

@@ -16,6 +16,8 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
 
     /// All its regions, the source first.
     let regions: [IORegion]
+    /// What is laid over the source's data.
+    let overlay: CopyOverlay?
     let client: CopyClient
     let completion: @Sendable (CopyResult) -> Void
     /// Sectors done; written on the lane's queue, read anywhere.
@@ -27,7 +29,7 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
 
     init(
         client: CopyClient, regions: [IORegion], source: IORegion?, destinations: [IORegion], flags: CopyFlags,
-        completion: @escaping @Sendable (CopyResult) -> Void
+        overlay: CopyOverlay?, completion: @escaping @Sendable (CopyResult) -> Void
     ) {
         id = Self.lastID.add(1, ordering: .relaxed).newValue
         self.client = client
@@ -35,6 +37,7 @@ public final class CopyJob: @unchecked Sendable {  // immutable but for `index`,
         self.source = source
         self.destinations = destinations
         self.flags = flags
+        self.overlay = overlay
         self.completion = completion
         total = destinations[0].range.count
     }

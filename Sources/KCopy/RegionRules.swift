@@ -42,6 +42,27 @@ enum RegionRules {
         }
     }
 
+    /// Checks what is to be laid over a region of so many sectors.
+    static func check(_ overlay: CopyOverlay, sectors: UInt64) throws(CopyError) {
+        let size = sectors << UInt64(Sector.shift)
+        guard overlay.stretches.count <= CopyOverlay.mostStretches else {
+            throw CopyError(
+                .invalidArgument, "overlay", .invalidArgument,
+                "there are \(overlay.stretches.count) stretches, and at most \(CopyOverlay.mostStretches) are possible")
+        }
+        for (index, stretch) in overlay.stretches.enumerated() {
+            let name = "stretch \(index), bytes \(stretch.offset)+\(stretch.memory.count)"
+            guard stretch.offset % UInt64(Sector.size) == 0, stretch.memory.count % Sector.size == 0 else {
+                throw CopyError(.unaligned, "overlay", .invalidArgument, "\(name), does not fall on sectors")
+            }
+            let (end, overflow) = stretch.offset.addingReportingOverflow(UInt64(stretch.memory.count))
+            guard !overflow, end <= size else {
+                throw CopyError(
+                    .outOfRange, "overlay", .invalidArgument, "\(name), does not fit on a region of \(size) bytes")
+            }
+        }
+    }
+
     /// The largest logical block of some regions' devices, in sectors. Block sizes are powers of two.
     static func blockSectors(_ regions: [IORegion]) -> UInt64 {
         regions.reduce(1) { max($0, $1.device.geometry.blockSectors) }

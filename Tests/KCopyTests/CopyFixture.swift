@@ -88,11 +88,11 @@ final class CopyFixture: Sendable {
 extension CopyClient {
     /// Copies and waits for the result.
     func copied(
-        from source: IORegion, to destinations: [IORegion], flags: CopyFlags = [],
+        from source: IORegion, to destinations: [IORegion], flags: CopyFlags = [], overlay: CopyOverlay? = nil,
         started: (CopyJob) -> Void = { _ in }
     ) async throws -> CopyResult {
         let box = ResultBox()
-        started(try copy(from: source, to: destinations, flags: flags) { box.set($0) })
+        started(try copy(from: source, to: destinations, flags: flags, overlay: overlay) { box.set($0) })
         return await box.value
     }
 

@@ -27,11 +27,14 @@ struct RegionRulesTests {
 
     /// Expects a refusal, and that nothing was started.
     private func refusal(
-        from: IORegion?, to: [IORegion], flags: CopyFlags = [], sourceLocation: SourceLocation = #_sourceLocation
+        from: IORegion?, to: [IORegion], flags: CopyFlags = [], overlay: CopyOverlay? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> CopyError {
         let error = #expect(throws: CopyError.self, sourceLocation: sourceLocation) {
             if let from {
-                try fixture.client.copy(from: from, to: to, flags: flags) { _ in Issue.record("completed") }
+                try fixture.client.copy(from: from, to: to, flags: flags, overlay: overlay) { _ in
+                    Issue.record("completed")
+                }
             } else {
                 try fixture.client.zero(to, flags: flags) { _ in Issue.record("completed") }
             }
@@ -58,6 +61,39 @@ struct RegionRulesTests {
             from: region(source, 0, 8), to: [region(destination, 0, 8)], flags: [.verify, .init(rawValue: 0x11)])
         #expect(error.code == .invalidArgument && error.errno == .invalidArgument)
         #expect(error.description == "flags: 0x11 is no flag of a copy")
+    }
+
+    @Test(
+        "by an overlay that is not made of sectors of the region is refused with its place",
+        arguments: [
+            (1, 512, .unaligned, "does not fall on sectors"), (0, 511, .unaligned, "does not fall on sectors"),
+            (0, 8192 + 512, .outOfRange, "does not fit on a region of 8192 bytes"),
+            (8192, 512, .outOfRange, "does not fit on a region of 8192 bytes"),
+            (0xffff_ffff_ffff_fe00, 1024, .outOfRange, "does not fit on a region of 8192 bytes"),
+        ] as [(UInt64, Int, CopyError.Code, String)])
+    func overlay(offset: UInt64, length: Int, code: CopyError.Code, reason: String) throws {
+        let error = try contents.withUnsafeBytes { bytes in
+            try refusal(
+                from: region(source, 0, 16), to: [region(destination, 0, 16)],
+                overlay: CopyOverlay([
+                    .init(UnsafeRawBufferPointer(rebasing: bytes[..<8192]), at: 0),
+                    .init(UnsafeRawBufferPointer(rebasing: bytes[..<length]), at: offset),
+                ]))
+        }
+        #expect(error.code == code && error.errno == .invalidArgument)
+        #expect(error.description == "overlay: stretch 1, bytes \(offset)+\(length), \(reason)")
+    }
+
+    @Test("by the number of an overlay's stretches is refused with the limit")
+    func stretches() throws {
+        let error = try contents.withUnsafeBytes { bytes in
+            let stretch = CopyOverlay.Stretch(UnsafeRawBufferPointer(rebasing: bytes[..<512]), at: 0)
+            return try refusal(
+                from: region(source, 0, 16), to: [region(destination, 0, 16)],
+                overlay: CopyOverlay(Array(repeating: stretch, count: 65)))
+        }
+        #expect(error.code == .invalidArgument && error.errno == .invalidArgument)
+        #expect(error.description == "overlay: there are 65 stretches, and at most 64 are possible")
     }
 
     @Test("by different counts is refused with both")

@@ -64,7 +64,7 @@ struct SchedulerDriver {
             note(piece)
             pending.append(.read(piece: piece))
         case .write(let piece):
-            if scheduler.pieces[piece].isZero { note(piece) }
+            if scheduler.pieces[piece].isZero || scheduler.pieces[piece].isCovered { note(piece) }
             noteWrite(piece)
             let count = scheduler.jobs[scheduler.pieces[piece].job].shape.destinations
             scheduler.writesStarted(piece, count: count)
@@ -141,12 +141,12 @@ struct SchedulerDriver {
 
     mutating func job(
         _ client: Int, _ sectors: UInt64, to destinations: Int = 1, _ flags: CopyFlags = [], isZero: Bool = false,
-        block: UInt64 = 1, zeroesAreCheap: Bool = true
+        block: UInt64 = 1, zeroesAreCheap: Bool = true, overlay: [SectorRange] = []
     ) -> Int {
         scheduler.addJob(
             client: client,
             shape: JobShape(
                 count: sectors, isZero: isZero, destinations: destinations, blockSectors: block,
-                zeroesAreCheap: zeroesAreCheap, flags: flags))
+                zeroesAreCheap: zeroesAreCheap, flags: flags, overlay: overlay))
     }
 }

@@ -86,10 +86,14 @@ extension Lane {
     private func write(_ index: Int) {
         let piece = scheduler.pieces[index]
         let flags = scheduler.jobs[piece.job].flags
-        let destinations = entry(piece.job).destinations.indices
-        if flags.contains(.verify), !piece.isZero {
-            digests[index] = BufferDigest(
-                memory(piece, entry(piece.job)).address, Int(piece.range.count) << Sector.shift)
+        let entry = entry(piece.job)
+        let destinations = entry.destinations.indices
+        if !piece.isZero {
+            let address = memory(piece, entry).address
+            entry.job.overlay?.lay(over: address, holding: piece.range)
+            if flags.contains(.verify) {
+                digests[index] = BufferDigest(address, Int(piece.range.count) << Sector.shift)
+            }
         }
         let runs = piece.isZero ? nil : zeroRuns(piece, flags)
         scheduler.writesStarted(index, count: destinations.count * (runs?.count ?? 1))

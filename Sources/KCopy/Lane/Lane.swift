@@ -217,7 +217,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
             shape: JobShape(
                 count: job.total, isZero: job.source == nil, destinations: job.destinations.count,
                 blockSectors: RegionRules.blockSectors(job.regions),
-                zeroesAreCheap: job.destinations.allSatisfy { $0.device.geometry.canWriteZeroes }, flags: job.flags))
+                zeroesAreCheap: job.destinations.allSatisfy { $0.device.geometry.canWriteZeroes }, flags: job.flags,
+                overlay: job.overlay?.sectors ?? []))
         job.index = index
         running[index] = entry
     }

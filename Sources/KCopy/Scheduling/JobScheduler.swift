@@ -19,7 +19,7 @@ struct JobScheduler {
         case read(Int)
         /// Read a piece and let its only write follow by itself.
         case readThenWrite(Int)
-        /// Write a piece, or zeroes, to all destinations; answer with `writesStarted`.
+        /// Lay the overlay over a piece and write it, or write zeroes, to all destinations; answer with `writesStarted`.
         case write(Int)
         /// Read a destination of a written piece back and compare.
         case readBack(Int, destination: Int)
@@ -273,14 +273,17 @@ struct JobScheduler {
             run = clients[client].budget.take(Int((count + 7) / 8))
             if run == nil { return nil }
         }
+        let range = SectorRange(start: jobs[job].cursor, count: count)
+        let covered = shape.overlay.contains { $0.start <= range.start && range.end <= $0.end }
+        // An overlay is laid over the piece between its read and its write.
         let linked =
-            !stretch.isZero && shape.destinations == 1
+            !stretch.isZero && shape.destinations == 1 && shape.overlay.isEmpty
             && shape.flags.isDisjoint(with: [.verify, .detectZeroes, .sequential])
         let piece = Piece(
-            job: job, client: client, range: SectorRange(start: jobs[job].cursor, count: count), pages: run,
-            isZero: stretch.isZero, isLinked: linked,
+            job: job, client: client, range: range, pages: run, isZero: stretch.isZero, isCovered: covered,
+            isLinked: linked,
             weight: long ? Self.zeroWeight : Int(count) * Sector.size,
-            operations: max(linked ? 2 : 1, shape.destinations), stage: stretch.isZero ? .writing : .reading)
+            operations: max(linked ? 2 : 1, shape.destinations), stage: stretch.isZero || covered ? .writing : .reading)
         jobs[job].cursor += count
         jobs[job].inFlight += 1
         return pieces.insert(piece)
@@ -293,7 +296,7 @@ struct JobScheduler {
         clients[piece.client].inFlight += 1
         bytesInFlight += piece.weight
         operationsInFlight += piece.operations
-        if piece.isZero {
+        if piece.isZero || piece.isCovered {
             takeTurn(index)
         } else if piece.isLinked {
             pieces[index].outstanding = 1

@@ -8,6 +8,8 @@ import BlockIO
 /// | waitingForTurn | the end of the piece before it (sequential jobs)        |
 /// | writing        | the end of the last of its writes                       |
 /// | verifying(i)   | the end of reading destination i back                   |
+///
+/// Zeroes, and what an overlay covers, have nothing to read: they begin as pieces that were read.
 struct Piece {
     enum Stage: Equatable {
         case reading
@@ -25,6 +27,8 @@ struct Piece {
     let pages: PageBudget.Run?
     /// Whether it is zeroes: nothing to read.
     let isZero: Bool
+    /// Whether an overlay covers all of it: nothing to read either.
+    let isCovered: Bool
     /// Whether its one write is linked to its read, and starts without being asked for.
     let isLinked: Bool
     /// What it weighs in the lane's window, in bytes, and how many operations it may have under way.

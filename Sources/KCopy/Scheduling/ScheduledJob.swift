@@ -14,6 +14,8 @@ struct JobShape {
     /// Whether every destination can write zeroes by itself: then a piece of zeroes may be long.
     var zeroesAreCheap: Bool
     var flags: CopyFlags
+    /// The sectors that other data is laid over after they were read: ascending, with a gap between any two ranges.
+    var overlay: [SectorRange] = []
 }
 
 /// A stretch of a source, as its file system tells it; `end` counts from the start of the region.
@@ -67,6 +69,8 @@ struct ScheduledJob {
     init(client: Int, shape: JobShape) {
         self.client = client
         var shape = shape
+        // What lies under an overlay is no hole, whatever the source says.
+        if !shape.overlay.isEmpty { shape.flags.remove(.skipHoles) }
         // A sequential job stops at its first error, as in kcopyd, and writes everything: zeroing a part of a piece
         // would overtake its neighbours.
         if shape.flags.contains(.sequential) { shape.flags.subtract([.ignoreErrors, .detectZeroes]) }
