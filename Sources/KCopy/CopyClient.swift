@@ -5,8 +5,8 @@ import SystemPackage
 
 /// A client of the copy service: a page budget, set aside for good, and the jobs that live on it.
 ///
-/// Completions come one at a time, in the order in which the jobs ended, on a queue of the client's own: they need no
-/// lock among themselves, and one that blocks delays only this client's others. A completion may submit new jobs.
+/// Completions come one at a time, in the order in which the jobs ended, and need no lock among themselves. They run on a
+/// queue of the client's own, or on its lane's: see `CompletionPlace`. A completion may submit new jobs.
 public final class CopyClient: Sendable {
     /// The largest budget: 1 GiB, what one registered buffer may hold.
     public static let mostPages = 262_144
@@ -17,11 +17,14 @@ public final class CopyClient: Sendable {
     public let pages: Int
     /// Whose jobs go before its, and whose after.
     public let priority: CopyPriority
+    /// Where its completions run.
+    public let completions: CompletionPlace
 
     let lane: Lane
     let memory: PageMemory
     /// The lane's number of this client, -1 while it has none; used on the lane's queue.
     let laneIndex = Atomic<Int>(-1)
+    /// The queue of the completions: its own, or the lane's.
     let callbacks: DispatchQueue
     private static let onCallbacks = DispatchSpecificKey<ObjectIdentifier>()
 
@@ -37,10 +40,11 @@ public final class CopyClient: Sendable {
     ///   - pages: 4 KiB pages, 1 to `mostPages`.
     ///   - name: what messages and listings call it.
     ///   - rate: its limits from the start.
+    ///   - completions: where its completions run.
     /// - Throws: `.invalidArgument` for a number of pages out of range, `.noResources` where memory is short.
     public init(
         service: CopyService, pages: Int, name: String = "client", priority: CopyPriority = .resync,
-        rate: CopyRate = .unlimited
+        rate: CopyRate = .unlimited, completions: CompletionPlace = .onOwnQueue
     ) throws(CopyError) {
         guard (1...Self.mostPages).contains(pages) else {
             throw CopyError(
@@ -51,10 +55,15 @@ public final class CopyClient: Sendable {
         self.name = name
         self.pages = pages
         self.priority = priority
+        self.completions = completions
         state = Mutex(State(rate: rate))
         lane = service.nextLane()
-        callbacks = DispatchQueue(label: "io.ucopyd.client.\(name)", qos: priority.qos)
-        callbacks.setSpecific(key: Self.onCallbacks, value: ObjectIdentifier(self))
+        switch completions {
+        case .onOwnQueue:
+            callbacks = DispatchQueue(label: "io.ucopyd.client.\(name)", qos: priority.qos)
+            callbacks.setSpecific(key: Self.onCallbacks, value: ObjectIdentifier(self))
+        case .onLane: callbacks = lane.queue
+        }
         lane.add(self, rate: rate)
     }
 
@@ -66,7 +75,7 @@ public final class CopyClient: Sendable {
     /// Copies a region to 1 to 8 others of the same length.
     /// - Parameters:
     ///   - overlay: bytes that are laid over what was read, and whose memory is left alone until the completion.
-    ///   - completion: called once, on the client's queue.
+    ///   - completion: called once, where the client's completions run.
     /// - Throws: the rule that is broken; nothing was started then, and the completion is not called.
     @discardableResult
     public func copy(
@@ -77,7 +86,7 @@ public final class CopyClient: Sendable {
     }
 
     /// Writes zeroes to 1 to 8 regions of the same length, where a device can by its own write-zeroes.
-    /// - Parameter completion: called once, on the client's queue.
+    /// - Parameter completion: called once, where the client's completions run.
     /// - Throws: the rule that is broken; nothing was started then, and the completion is not called.
     @discardableResult
     public func zero(
@@ -123,12 +132,17 @@ public final class CopyClient: Sendable {
 
     /// Tells the results of jobs that have ended, in this order. Called by the lane.
     func deliver(_ ended: [(CopyJob, CopyResult)]) {
-        callbacks.async { [self] in
-            for (job, result) in ended {
-                for region in job.regions { region.device.endUse() }
-                job.completion(result)
-                jobs.leave()
-            }
+        switch completions {
+        case .onOwnQueue: callbacks.async { self.tell(ended) }
+        case .onLane: tell(ended)
+        }
+    }
+
+    private func tell(_ ended: [(CopyJob, CopyResult)]) {
+        for (job, result) in ended {
+            for region in job.regions { region.device.endUse() }
+            job.completion(result)
+            jobs.leave()
         }
     }
 
@@ -156,7 +170,8 @@ public final class CopyClient: Sendable {
     /// Takes no new jobs, waits until the last completion has returned, and gives the pages back.
     ///
     /// A rate that holds the jobs is lifted, or this would wait for ever. Called by a completion of this very client it
-    /// cannot wait for that one: it returns at once, and the rest happens in the background.
+    /// cannot wait for that one, and called by any completion on a lane it must not wait for that lane: it returns at once
+    /// then, and the rest happens in the background. Another call, from elsewhere, waits for that too.
     public func destroy() {
         state.withLock { state in
             state.closing = true
@@ -164,7 +179,7 @@ public final class CopyClient: Sendable {
             if isHeld { state.rate = .unlimited }
         }
         lane.post(.setRate(self))
-        if DispatchQueue.getSpecific(key: Self.onCallbacks) == ObjectIdentifier(self) {
+        if Lane.isCurrent || DispatchQueue.getSpecific(key: Self.onCallbacks) == ObjectIdentifier(self) {
             DispatchQueue.global().async { self.finish() }
         } else {
             finish()

@@ -1,7 +1,7 @@
 import BlockIO
 import Synchronization
 
-/// A job that was accepted. Its completion comes once, on its client's queue.
+/// A job that was accepted. Its completion comes once, where its client's completions run.
 public final class CopyJob: @unchecked Sendable {  // immutable but for `index`, which belongs to the lane's queue
     /// A number that no other job of this process ever has.
     public let id: UInt64

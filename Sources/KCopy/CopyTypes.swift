@@ -58,6 +58,17 @@ public enum CopyPriority: Int, CaseIterable, Comparable, Sendable {
     public static func < (a: CopyPriority, b: CopyPriority) -> Bool { a.rawValue < b.rawValue }
 }
 
+/// Where a client's completions run.
+public enum CompletionPlace: CaseIterable, Sendable {
+    /// On a queue of the client's own. One that blocks delays only this client's others. The default.
+    case onOwnQueue
+    /// On the queue of the client's lane, as soon as the jobs have ended, those that ended together back to back: for a
+    /// completion that only posts a message to somebody, who is then woken without a hop in between. Until it returns
+    /// nothing else happens in the lane, so it must not block; nor may it create a client or end the service, which wait for
+    /// lanes. It may submit, cancel, change rates, close devices and destroy clients.
+    case onLane
+}
+
 /// How fast a client may go; both limits hold.
 public struct CopyRate: Hashable, Sendable {
     /// Bytes claimed per second; nil for no limit, 0 to hold (jobs wait until the rate is raised).

@@ -1,5 +1,6 @@
 import BlockIO
 import Dispatch
+import Glibc
 import Synchronization
 import SystemPackage
 import TestSupport
@@ -11,9 +12,11 @@ import Testing
 struct CompletionTests {
     private static let contents = Bytes.random(4 << 20, seed: 1)
 
-    @Test("come once each, one at a time, on the client's queue", arguments: EngineKind.available)
-    func once(engine: EngineKind) async throws {
-        let fixture = try CopyFixture(engine)
+    @Test(
+        "come once each, one at a time, on the client's queue or its lane's", arguments: EngineKind.available,
+        CompletionPlace.allCases)
+    func once(engine: EngineKind, place: CompletionPlace) async throws {
+        let fixture = try CopyFixture(engine, completions: place)
         let source = try fixture.image("source", Self.contents)
         let destination = try fixture.hole("destination", bytes: 4 << 20)
         let running = Atomic<Int>(0)
@@ -27,6 +30,7 @@ struct CompletionTests {
             ) { result in
                 #expect(running.add(1, ordering: .relaxed).newValue == 1)
                 dispatchPrecondition(condition: .onQueue(client.callbacks))
+                #expect(Lane.isCurrent == (place == .onLane))
                 ended.withLock { $0.append(index) }
                 running.subtract(1, ordering: .relaxed)
                 box.set(result)
@@ -37,14 +41,14 @@ struct CompletionTests {
         try expectContent(destination, Self.contents.zeroing(8000..<8192))
     }
 
-    @Test("come in the order in which the jobs ended", arguments: EngineKind.available)
-    func order(engine: EngineKind) async throws {
+    @Test("come in the order in which the jobs ended", arguments: EngineKind.available, CompletionPlace.allCases)
+    func order(engine: EngineKind, place: CompletionPlace) async throws {
         let order = [3, 0, 4, 1, 2]
         let open = Mutex<Set<Int>>([])
         let plan = FaultPlan { access in
             access.kind == .write && !open.withLock({ $0.contains(access.offset) }) ? .held : nil
         }
-        let fixture = try CopyFixture(engine, plan: plan)
+        let fixture = try CopyFixture(engine, completions: place, plan: plan)
         let source = try fixture.image("source", Self.contents)
         let destination = try fixture.hole("destination", bytes: 4 << 20)
         let ended = Mutex<[Int]>([])
@@ -63,9 +67,9 @@ struct CompletionTests {
         #expect(ended.withLock { $0 } == order)
     }
 
-    @Test("may submit new jobs", arguments: EngineKind.available)
-    func submits(engine: EngineKind) async throws {
-        let fixture = try CopyFixture(engine, pages: 4)
+    @Test("may submit new jobs", arguments: EngineKind.available, CompletionPlace.allCases)
+    func submits(engine: EngineKind, place: CompletionPlace) async throws {
+        let fixture = try CopyFixture(engine, pages: 4, completions: place)
         let device = try fixture.image("device", Self.contents)
         let client = fixture.client
         let box = ResultBox()
@@ -90,7 +94,32 @@ struct CompletionTests {
         try expectContent(device, expected)
     }
 
-    @Test("that block delay nobody else", arguments: EngineKind.available)
+    @Test("on the lane come back to back where the jobs have ended together", arguments: EngineKind.available)
+    func backToBack(engine: EngineKind) async throws {
+        let fixture = try CopyFixture(engine, completions: .onLane, plan: FaultPlan { _ in .error(EIO) })
+        let source = try fixture.image("source", Self.contents)
+        let destination = try fixture.hole("destination", bytes: 4 << 20)
+        let queue = fixture.client.lane.queue
+        let others = Atomic<Int>(0)
+        let leave = DispatchSemaphore(value: 0)
+        // All jobs are there before the lane takes the first, and their reads fail at once.
+        queue.async { leave.wait() }
+        let boxes = (0..<16).map { _ in ResultBox() }
+        for (index, box) in boxes.enumerated() {
+            let sector = UInt64(index * 8)
+            try fixture.client.copy(
+                from: IORegion(source, sector: sector, count: 8), to: [IORegion(destination, sector: sector, count: 8)]
+            ) { result in
+                #expect(others.load(ordering: .relaxed) == 0, "something came between the completions")
+                queue.async { others.add(1, ordering: .relaxed) }
+                box.set(result)
+            }
+        }
+        leave.signal()
+        for box in boxes { #expect(await box.value.readError) }
+    }
+
+    @Test("on a queue of the client's own that block delay nobody else", arguments: EngineKind.available)
     func blocking(engine: EngineKind) async throws {
         let fixture = try CopyFixture(engine)
         let source = try fixture.image("source", Self.contents)
@@ -164,9 +193,11 @@ struct CompletionTests {
         try expectContent(destination, Self.contents)
     }
 
-    @Test("may close the job's devices, and they are closed then", arguments: EngineKind.available)
-    func closes(engine: EngineKind) async throws {
-        let fixture = try CopyFixture(engine)
+    @Test(
+        "may close the job's devices, and they are closed then", arguments: EngineKind.available,
+        CompletionPlace.allCases)
+    func closes(engine: EngineKind, place: CompletionPlace) async throws {
+        let fixture = try CopyFixture(engine, completions: place)
         let source = try fixture.image("source", Self.contents)
         let destination = try fixture.hole("destination", bytes: 4 << 20)
         let box = ResultBox()

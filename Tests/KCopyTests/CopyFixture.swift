@@ -43,14 +43,17 @@ final class CopyFixture: Sendable {
 
     /// - Parameters:
     ///   - plan: the faults that the engine has; nil for the engine as it is.
-    init(_ engine: EngineKind, pages: Int = 2048, rate: CopyRate = .unlimited, plan: FaultPlan? = nil) throws {
+    init(
+        _ engine: EngineKind, pages: Int = 2048, rate: CopyRate = .unlimited,
+        completions: CompletionPlace = .onOwnQueue, plan: FaultPlan? = nil
+    ) throws {
         directory = try TemporaryDirectory()
         if let plan {
             service = try CopyService { queue throws(BlockError) in FaultEngine(try engine.make(queue), plan, queue) }
         } else {
             service = try CopyService(engine: engine.choice, lanes: 1)
         }
-        client = try CopyClient(service: service, pages: pages, rate: rate)
+        client = try CopyClient(service: service, pages: pages, rate: rate, completions: completions)
     }
 
     deinit {

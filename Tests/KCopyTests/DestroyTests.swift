@@ -29,10 +29,10 @@ struct DestroyTests {
         )
     }
 
-    @Test("waits until the last completion has returned", arguments: EngineKind.available)
-    func waits(engine: EngineKind) async throws {
+    @Test("waits until the last completion has returned", arguments: EngineKind.available, CompletionPlace.allCases)
+    func waits(engine: EngineKind, place: CompletionPlace) async throws {
         let plan = FaultPlan { $0.kind == .write ? .held : nil }
-        let fixture = try CopyFixture(engine, plan: plan)
+        let fixture = try CopyFixture(engine, completions: place, plan: plan)
         let (source, destination) = try devices(fixture)
         let events = Mutex<[String]>([])
         let entered = DispatchSemaphore(value: 0)
@@ -93,12 +93,14 @@ struct DestroyTests {
         }
     }
 
-    @Test("by a completion of its own returns at once and happens nevertheless", arguments: EngineKind.available)
-    func fromCompletion(engine: EngineKind) async throws {
+    @Test(
+        "by a completion of its own returns at once and happens nevertheless", arguments: EngineKind.available,
+        CompletionPlace.allCases)
+    func fromCompletion(engine: EngineKind, place: CompletionPlace) async throws {
         let fixture = try CopyFixture(engine)
         let (source, destination) = try devices(fixture)
         for _ in 0..<50 {
-            let client = try CopyClient(service: fixture.service, pages: 16)
+            let client = try CopyClient(service: fixture.service, pages: 16, completions: place)
             let box = ResultBox()
             try client.copy(from: source, to: [destination]) { result in
                 client.destroy()
@@ -110,6 +112,54 @@ struct DestroyTests {
             await destroyed(client)
             #expect(fixture.client.lane.queue.sync { fixture.client.lane.members.count } == 1)
         }
+    }
+
+    @Test("by completions on two lanes, each of the other's client, ends both", arguments: EngineKind.available)
+    func crosswise(engine: EngineKind) async throws {
+        let fixture = try CopyFixture(engine)
+        let source = IORegion(whole: try fixture.image("source", Self.contents))
+        let destinations = try (0..<2).map { IORegion(whole: try fixture.hole("\($0)", bytes: 1 << 20)) }
+        let service = try CopyService(engine: engine.choice, lanes: 2)
+        let clients = try (0..<2).map { _ in try CopyClient(service: service, pages: 64, completions: .onLane) }
+        #expect(clients[0].lane !== clients[1].lane)
+        let entered = (0..<2).map { _ in DispatchSemaphore(value: 0) }
+        let boxes = (0..<2).map { _ in ResultBox() }
+        for index in 0..<2 {
+            try clients[index].copy(from: source, to: [destinations[index]]) { result in
+                // Both lanes are in a completion when the first of them destroys.
+                entered[index].signal()
+                entered[1 - index].wait()
+                clients[1 - index].destroy()
+                boxes[index].set(result)
+            }
+        }
+        for box in boxes { #expect(await box.value == .success(2048)) }
+        for client in clients { await destroyed(client) }
+        service.shutdown()
+    }
+
+    @Test(
+        "by another thread ends a client whose completions on the lane go on submitting",
+        arguments: EngineKind.available)
+    func busyLane(engine: EngineKind) async throws {
+        let fixture = try CopyFixture(engine)
+        let (source, destination) = try devices(fixture)
+        let client = try CopyClient(service: fixture.service, pages: 64, completions: .onLane)
+        let ended = Atomic<Int>(0)
+        let hundred = ResultBox()
+        @Sendable func submit() {
+            // Refused once the client is being destroyed: the end of the chain.
+            _ = try? client.copy(from: source, to: [destination]) { result in
+                if ended.add(1, ordering: .relaxed).newValue == 100 { hundred.set(result) }
+                submit()
+            }
+        }
+        submit()
+        #expect(await hundred.value == .success(2048))
+        await destroyed(client)
+        let count = ended.load(ordering: .relaxed)
+        await fixture.service.answered()
+        #expect(ended.load(ordering: .relaxed) == count)
     }
 
     @Test(

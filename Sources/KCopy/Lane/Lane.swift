@@ -117,6 +117,9 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         timer.activate()
     }
 
+    /// Whether the caller runs on the queue of a lane, whichever it is.
+    static var isCurrent: Bool { DispatchQueue.getSpecific(key: onLane) != nil }
+
     static func makeQueue() -> DispatchQueue { DispatchQueue(label: "io.ucopyd.lane", qos: .userInitiated) }
 
     func shutdown() {
@@ -264,6 +267,8 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         while true {
             _ = takeCommands(otherwise: .open)
             pump()
+            // What completions ask for here finds the doorway open: the next look into the inbox takes it.
+            deliver()
             if takeCommands(otherwise: io.inFlight > 0 ? .bell : .closed) { continue }
             guard io.inFlight > 0 else { break }
             // A few at a time: a return from the kernel costs as much as a completion brings.
@@ -298,7 +303,6 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
         scheduler.wakeSleepers()
         while let action = scheduler.next() { perform(action) }
         isPumping = false
-        deliver()
     }
 
     func batchEnded() { pump() }
