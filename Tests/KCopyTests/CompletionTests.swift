@@ -94,7 +94,7 @@ struct CompletionTests {
         try expectContent(device, expected)
     }
 
-    @Test("on the lane come back to back where the jobs have ended together", arguments: EngineKind.available)
+    @Test("on the lane come in the round in which the jobs have ended, back to back", arguments: EngineKind.available)
     func backToBack(engine: EngineKind) async throws {
         let fixture = try CopyFixture(engine, completions: .onLane, plan: FaultPlan { _ in .error(EIO) })
         let source = try fixture.image("source", Self.contents)
@@ -102,7 +102,7 @@ struct CompletionTests {
         let queue = fixture.client.lane.queue
         let others = Atomic<Int>(0)
         let leave = DispatchSemaphore(value: 0)
-        // All jobs are there before the lane takes the first, and their reads fail at once.
+        // All jobs are there before the lane takes the first, and their reads fail at once: in one round.
         queue.async { leave.wait() }
         let boxes = (0..<16).map { _ in ResultBox() }
         for (index, box) in boxes.enumerated() {
@@ -110,11 +110,12 @@ struct CompletionTests {
             try fixture.client.copy(
                 from: IORegion(source, sector: sector, count: 8), to: [IORegion(destination, sector: sector, count: 8)]
             ) { result in
-                #expect(others.load(ordering: .relaxed) == 0, "something came between the completions")
-                queue.async { others.add(1, ordering: .relaxed) }
+                #expect(others.load(ordering: .relaxed) == 0, "something came before the completion")
                 box.set(result)
             }
         }
+        // Behind the round, which the first job has put on the queue.
+        queue.async { others.add(1, ordering: .relaxed) }
         leave.signal()
         for box in boxes { #expect(await box.value.readError) }
     }

@@ -281,6 +281,7 @@ final class Lane: IOQueueClient, @unchecked Sendable {  // all state but `inbox`
             if scheduler.now >= end {
                 // Another round, behind what else is on the queue.
                 io.submit()
+                deliver()
                 queue.async { self.serve() }
                 break
             }
