@@ -30,11 +30,14 @@ public struct PlannedDevice: Hashable, Sendable {
     public var path: String
     /// Whether it is going to be written to.
     public var isWritten: Bool
+    /// Whether a read-only table only reads it: what the kernel opens with the mode of the table.
+    public var followsTable: Bool
 
     /// A device to be opened.
-    public init(_ path: String, isWritten: Bool) {
+    public init(_ path: String, isWritten: Bool, followsTable: Bool = true) {
         self.path = path
         self.isWritten = isWritten
+        self.followsTable = followsTable
     }
 }
 
