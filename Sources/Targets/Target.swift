@@ -26,7 +26,7 @@ public protocol Target: AnyObject {
     /// What is known of a range without reading it: see `ServedDevice.allocation`.
     func allocation(in range: SectorRange, limit: Int) -> [Allocation]
 
-    /// No request will come until `resume`. Gives back by `requeue` what it holds for longer than I/O takes.
+    /// No request but a flush, once nothing else is under way, will come until `resume`. Gives back by `requeue` what it holds for longer than I/O takes.
     func presuspend(requeue: @escaping (BlockRequest) -> Void, done: @escaping () -> Void)
     /// Every request has ended.
     func postsuspend()

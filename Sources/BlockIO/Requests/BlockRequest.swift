@@ -26,8 +26,8 @@ public final class BlockRequest {
     public var parent: BlockRequest?
     /// Parts of this request that have not ended: see `partEnded`.
     public var parts = 0
-    /// The first error among the parts that have ended.
-    public private(set) var failure: Int32 = 0
+    /// The first error of a part of this request; 0 while there is none.
+    public var partErrno: Int32 = 0
     /// The next in a list of requests that wait for the same thing.
     public var next: BlockRequest?
     /// A transfer of its own, for a request that a device can be handed as it is.
@@ -52,7 +52,7 @@ public final class BlockRequest {
         mayUnmap = true
         errno = 0
         parts = 0
-        failure = 0
+        partErrno = 0
         parent = nil
         next = nil
     }
@@ -77,9 +77,9 @@ public final class BlockRequest {
 
     /// A part of the request has ended; with the last one the request ends, with the first error that a part has had.
     public func partEnded(_ errno: Int32) {
-        if failure == 0 { failure = errno }
+        if partErrno == 0 { partErrno = errno }
         parts -= 1
-        if parts == 0 { end(failure) }
+        if parts == 0 { end(partErrno) }
     }
 
     /// Gives the request back.
