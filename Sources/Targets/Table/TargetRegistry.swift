@@ -40,3 +40,11 @@ public struct TargetRegistry: Sendable {
         }.joined()
     }
 }
+
+extension TargetRegistry {
+    /// Every type that there is.
+    public static let all = TargetRegistry([
+        LinearTargetType(), ZeroTargetType(), ErrorTargetType(), SnapshotTargetType(), OriginTargetType(),
+        MergeTargetType(),
+    ])
+}

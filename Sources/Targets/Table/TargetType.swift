@@ -60,6 +60,6 @@ public enum OverflowPolicy: String, Hashable, Sendable, CaseIterable {
     case invalidate
     /// Writers wait until the store has grown.
     case hold
-    /// The snapshot ends as if it had been removed, and its store stays as it was; the origin goes on.
+    /// The snapshot ends: it becomes invalid, and its device is removed as soon as nobody uses it; the origin goes on.
     case detach
 }

@@ -77,6 +77,12 @@ struct SlotCursor: Hashable, Sendable {
         if geometry.isArea(nextFree) { nextFree += 1 }
     }
 
+    /// Chunks below this one are not given away again.
+    mutating func skip(to chunk: UInt64) {
+        guard chunk > nextFree else { return }
+        nextFree = geometry.isArea(chunk) ? chunk + 1 : chunk
+    }
+
     /// A merge goes on to the area before, all of whose slots are in use; false where there is none.
     mutating func retreat() -> Bool {
         precondition(used == 0 && inFlight == 0, "\(used) used, \(inFlight) in flight")

@@ -1,0 +1,25 @@
+import BlockIO
+
+/// A write to an origin, and how many pending runs of its snapshots it waits for. Made to be used again.
+final class OriginWrite {
+    var request: BlockRequest?
+    /// Runs that have to become safe first.
+    var left = 0
+    /// The target that the request was sent to.
+    unowned let origin: Origin
+    var sender: AnyObject?
+    /// Where it goes; nil where nothing is written.
+    var device: (any TargetDevice)?
+    let transfer = DeviceIO()
+
+    init(_ origin: Origin) {
+        self.origin = origin
+        transfer.ended = { [unowned self] transfer in self.origin.ended(self, transfer.errno) }
+    }
+
+    /// One of the runs is safe, or its snapshot has been lost.
+    func oneIsSafe() {
+        left -= 1
+        if left == 0 { origin.prepare(self) }
+    }
+}
