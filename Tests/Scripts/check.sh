@@ -8,14 +8,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+logs=.build/check
+mkdir -p "$logs"
 failed=()
-# step SECONDS NAME COMMAND...: runs a command, remembers its failure.
+# step SECONDS NAME COMMAND...: runs a command, keeps what it says, remembers its failure.
 step() {
-    local limit=$1 name=$2 begin=$SECONDS status=0
+    local limit=$1 name=$2 begin=$SECONDS status=0 writer
     shift 2
     printf '\n== %s\n' "$name"
-    timeout --foreground --kill-after 10 "$limit" "$@" || status=$?
-    ((status != 124)) || echo "$name: stopped after $limit seconds"
+    exec 3> >(exec tee "$(log_of "$name")")
+    writer=$!
+    timeout --foreground --kill-after 10 "$limit" "$@" >&3 2>&1 3>&- || status=$?
+    ((status != 124 && status != 137)) || echo "$name: stopped after $((SECONDS - begin)) seconds" >&3
+    exec 3>&-
+    # Whatever a command has left running may write on, but nobody waits for it.
+    timeout 10 tail --pid="$writer" --sleep-interval=0.1 -f /dev/null || kill "$writer" 2> /dev/null || true
     if ((status == 0)); then
         echo "== $name: passed ($((SECONDS - begin)) s)"
     else
@@ -26,7 +33,25 @@ step() {
 # must SECONDS NAME COMMAND...: a step without which the others make no sense.
 must() {
     step "$@"
-    ((${#failed[@]} == 0)) || exit 1
+    ((${#failed[@]} == 0)) || finish
+}
+log_of() { echo "$logs/$(tr -cs '[:alnum:]\n' - <<< "$1").log"; }
+
+# Says how it went. Whoever sees only the end of all this is to see what failed and why: 40 lines at most, 24 if it is one step.
+finish() {
+    local name lines
+    echo
+    if ((${#failed[@]} == 0)); then
+        echo "check: everything passed in $((SECONDS / 60)) minutes"
+        exit 0
+    fi
+    lines=$((${#failed[@]} == 1 ? 20 : 36 / ${#failed[@]} - 1))
+    printf 'check: %d failed after %d minutes:\n' "${#failed[@]}" $((SECONDS / 60))
+    for name in "${failed[@]}"; do
+        echo "  $name: all of it in $(log_of "$name")"
+        python3 Tests/Scripts/failures.py "$(log_of "$name")" "$lines" || true
+    done
+    exit 1
 }
 
 make_venv() {
@@ -44,8 +69,8 @@ done
 UCOPYD_BIN_DIR=$(swift build --show-bin-path)
 export UCOPYD_BIN_DIR
 
-printf '\n== Python with varlink\n'
-make_venv || { echo "check: .build/venv: cannot install the Python package varlink" >&2; exit 1; }
+export -f make_venv
+must 300 "Python with varlink" bash -euc make_venv
 UCOPYD_TEST_PYTHON=$PWD/.build/venv/bin/python
 export UCOPYD_TEST_PYTHON
 
@@ -72,10 +97,4 @@ step 900 "tests, thread sanitizer" env TSAN_OPTIONS="suppressions=$PWD/Tests/Scr
 step 900 "tests, address sanitizer" env ASAN_OPTIONS=detect_leaks=0 \
     bash -c 'sanitize address .build-asan -Xswiftc -Xllvm -Xswiftc -asan-stack=0'
 
-echo
-if ((${#failed[@]})); then
-    printf 'check: %d failed after %d minutes:\n' "${#failed[@]}" $((SECONDS / 60))
-    printf '  %s\n' "${failed[@]}"
-    exit 1
-fi
-echo "check: everything passed in $((SECONDS / 60)) minutes"
+finish
