@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Synchronization
 
@@ -9,11 +10,18 @@ final class Box<T: Sendable>: Sendable {
     func set(_ new: T) { value.withLock { $0 = new } }
 }
 
-/// Another process.
+/// Another process, killed with the object.
 final class Program: Sendable {
     let id: pid_t
+    /// The end, once it was waited for: from then on the number may be somebody else's.
+    private let status = Mutex<Int32?>(nil)
 
     private init(id: pid_t) { self.id = id }
+
+    deinit {
+        signal(SIGKILL)
+        _ = reap()
+    }
 
     /// Starts a program.
     /// - Parameters:
@@ -43,12 +51,28 @@ final class Program: Sendable {
         return Program(id: id)
     }
 
-    func signal(_ number: Int32) { kill(id, number) }
+    func signal(_ number: Int32) {
+        status.withLock { if $0 == nil { kill(id, number) } }
+    }
 
-    /// Waits for the end: the exit status, or minus the signal.
+    /// Waits for the end: the exit status, or minus the signal. What has not ended in two minutes is killed.
     func wait() -> Int32 {
-        var status: Int32 = 0
-        while waitpid(id, &status, 0) < 0 && errno == EINTR {}
+        let limit = DispatchWorkItem { [weak self] in self?.signal(SIGKILL) }
+        DispatchQueue(label: "limit").asyncAfter(deadline: .now() + .seconds(120), execute: limit)
+        defer { limit.cancel() }
+        let status = reap()
         return status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f)
+    }
+
+    private func reap() -> Int32 {
+        if let ended = status.withLock({ $0 }) { return ended }
+        var info = siginfo_t()
+        while waitid(P_PID, id_t(id), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR {}
+        return status.withLock { ended in
+            var status: Int32 = 0
+            while waitpid(id, &status, 0) < 0 && errno == EINTR {}
+            ended = status
+            return status
+        }
     }
 }

@@ -22,13 +22,15 @@ extension DaemonTests {
 
         @Test func sigtermCancelsTheJobsTellsTheirWatchersAndLeavesNothingBehind() throws {
             let daemon = try #require(try SpawnedDaemon())
-            let (_, _, job) = try startLongCopy(daemon)
+            let (connection, _, job) = try startLongCopy(daemon)
             let watcher = try ControlConnection(path: daemon.socket)
             let last = try watcher.watch(job: job, interval: 10) { report in
                 if report.state == .running { daemon.program.signal(SIGTERM) }
                 return true
             }
             #expect(last?.state == .cancelled)
+            // The job would have ended with its connection.
+            withExtendedLifetime(connection) {}
             #expect(daemon.notify.wait(for: "STOPPING=1") != nil)
             #expect(daemon.program.wait() == 0)
             #expect(!isThere(daemon.socket))
@@ -41,7 +43,7 @@ extension DaemonTests {
             daemon.program.signal(SIGTERM)
             #expect(daemon.notify.wait(for: "STOPPING=1") != nil)
             // It still works on what it has, and takes nothing else.
-            while failure({ try connection.end(try connection.client()) }) == nil {}
+            while failure({ try connection.end(try connection.client()) }) == nil { sched_yield() }
             #expect(try connection.call(CopyInterface.List.self, .init()).jobs.first?.state == .running)
             let last = try connection.watch(job: job, interval: 10) { report in
                 if report.state == .running { daemon.program.signal(SIGTERM) }
@@ -93,8 +95,8 @@ extension DaemonTests {
             #expect(daemon.program.wait() == -SIGKILL)
             #expect(isThere(daemon.socket))
             let next = try #require(daemon.startAnother())
-            // The old socket refuses connections until the new one takes its place.
-            while (try? ControlConnection(path: daemon.socket)) == nil { sched_yield() }
+            #expect(daemon.notify.wait(for: "READY=1") != nil)
+            #expect(try ControlConnection(path: daemon.socket).call(CopyInterface.List.self, .init()).clients.isEmpty)
             next.signal(SIGTERM)
             #expect(next.wait() == 0)
         }
@@ -189,7 +191,7 @@ extension DaemonTests {
             #expect(python.wait() == -SIGKILL)
             #expect(try connection.wait(job: job.job)?.state == .cancelled)
             #expect(try target.isUnclaimed())
-            while try !connection.call(CopyInterface.List.self, .init()).clients.isEmpty {}
+            while try !connection.call(CopyInterface.List.self, .init()).clients.isEmpty { sched_yield() }
             #expect(daemon.stop() == 0)
         }
     }

@@ -1,14 +1,22 @@
 import ControlAPI
 import Dispatch
 import Glibc
+import Synchronization
 import SystemPackage
 
 @testable import Daemon
 
-/// A socket that hears what programs tell their service manager.
+/// A socket that hears what programs tell their service manager. It takes every message at once, as a manager does: a program
+/// that finds the queue full would wait.
 final class NotifySocket: Sendable {
+    private final class Inbox: Sendable {
+        let messages = Mutex<[String]>([])
+        let arrived = DispatchSemaphore(value: 0)
+    }
+
     let path: FilePath
     private let descriptor: FileDescriptor
+    private let inbox = Inbox()
 
     init(_ path: FilePath) throws {
         self.path = path
@@ -24,22 +32,31 @@ final class NotifySocket: Sendable {
             }
         }
         guard bound == 0 else { throw Errno(rawValue: errno) }
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        DispatchQueue(label: "notify").async { [descriptor, inbox] in Self.receive(descriptor, inbox) }
     }
 
-    deinit { close(descriptor.rawValue) }
+    deinit { shutdown(descriptor.rawValue, Int32(SHUT_RDWR)) }
 
-    /// Waits for a message that contains `text`; nil when none has come in 20 seconds.
-    func wait(for text: String) -> String? {
+    /// Receives until the socket is shut down, which is an empty message, and closes it.
+    private static func receive(_ descriptor: FileDescriptor, _ inbox: Inbox) {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(descriptor.rawValue, &buffer, buffer.count, 0)
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return nil }
-            let message = String(decoding: buffer[..<count], as: UTF8.self)
+            guard count > 0 else { break }
+            inbox.messages.withLock { $0.append(String(decoding: buffer[..<count], as: UTF8.self)) }
+            inbox.arrived.signal()
+        }
+        close(descriptor.rawValue)
+    }
+
+    /// Waits for a message that contains `text`; nil when none has come in two minutes.
+    func wait(for text: String) -> String? {
+        while inbox.arrived.wait(timeout: .now() + .seconds(120)) == .success {
+            let message = inbox.messages.withLock { $0.removeFirst() }
             if message.contains(text) { return message }
         }
+        return nil
     }
 }
 
@@ -87,7 +104,7 @@ final class SpawnedDaemon: Sendable {
     func startAnother() -> Program? {
         Self.binary.flatMap {
             Program.start(
-                $0, ["--runtime-directory", runtime.string], environment: ["NOTIFY_SOCKET": ""],
+                $0, ["--runtime-directory", runtime.string], environment: ["NOTIFY_SOCKET": notify.path.string],
                 output: directory.path.appending("log2").string)
         }
     }
