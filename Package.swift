@@ -103,16 +103,17 @@ let package = Package(
         .testTarget(
             name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "TestSupport", system],
             swiftSettings: strict),
-        .testTarget(name: "VarlinkTests", dependencies: ["Varlink", system], swiftSettings: strict),
+        .testTarget(name: "VarlinkTests", dependencies: ["Varlink", "TestSupport", system], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", system, logging],
+            dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", "TestSupport", system, logging],
             swiftSettings: strict),
         .testTarget(
-            name: "CommandLineTests", dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", system],
+            name: "CommandLineTests",
+            dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", "TestSupport", system],
             swiftSettings: strict),
         // Tests of the C library compile and run C programs against the built product; they link nothing of it.
-        .testTarget(name: "KCopydTests", exclude: ["Programs"], swiftSettings: strict),
+        .testTarget(name: "KCopydTests", dependencies: ["TestSupport"], exclude: ["Programs"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

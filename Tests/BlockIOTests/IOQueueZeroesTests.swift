@@ -95,7 +95,7 @@ struct IOQueueZeroesTests {
     func unable() throws {
         let directory = try TemporaryDirectory()
         let path = try directory.image("image", bytes: 1 << 20)
-        let descriptor = try FileDescriptor.open(FilePath(path), .readWrite)
+        let descriptor = try FileDescriptor.open(FilePath(path), .readWrite, options: [.closeOnExec])
         var geometry = try DeviceGeometry.probe(
             descriptor, path: path, kind: .imageFile, status: try FileStatus(of: descriptor, path: path))
         geometry.canWriteZeroes = false

@@ -38,7 +38,7 @@ struct OpenByDescriptorTests {
     @Test("leaves the caller's descriptor open, where it was, and without direct I/O")
     func callersDescriptor() throws {
         let path = try directory.image("image", contents: Bytes.random(1 << 20, seed: 1))
-        let descriptor = try FileDescriptor.open(FilePath(path), .readWrite)
+        let descriptor = try FileDescriptor.open(FilePath(path), .readWrite, options: [.closeOnExec])
         defer { try? descriptor.close() }
         #expect(try descriptor.seek(offset: 700, from: .start) == 700)
         let before = fcntl(descriptor.rawValue, F_GETFL)
@@ -91,7 +91,7 @@ struct OpenByDescriptorTests {
         #expect(refusal(writer)?.errno == Errno(rawValue: ENOTBLK))
         try reader.close()
         try writer.close()
-        let folder = try FileDescriptor.open(FilePath(directory.path), .readOnly)
+        let folder = try FileDescriptor.open(FilePath(directory.path), .readOnly, options: [.closeOnExec])
         #expect(refusal(folder)?.errno == Errno(rawValue: ENOTBLK))
         try folder.close()
         #expect(refusal(FileDescriptor(rawValue: 1_000_000))?.errno == .badFileDescriptor)

@@ -164,7 +164,7 @@ struct ClaimTests {
     @Test("waits a moment for one that is just ending")
     func ending() throws {
         let path = try directory.image("image", bytes: 1 << 20)
-        let other = try FileDescriptor.open(FilePath(path), .readOnly)
+        let other = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
         #expect(flock(other.rawValue, LOCK_EX) == 0)
         // A queue of its own: others may have all threads of the common one.
         DispatchQueue(label: "ending").asyncAfter(deadline: .now() + .milliseconds(10)) { try? other.close() }
@@ -200,7 +200,7 @@ struct ClaimTests {
         #expect(error?.reason == "the image file is held by another program")
         try closeAndClaim(first, path)
 
-        let other = try FileDescriptor.open(FilePath(path), .readOnly)
+        let other = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
         defer { try? other.close() }
         #expect(flock(other.rawValue, LOCK_SH) == 0)
         #expect(refusal(path)?.errno == .resourceBusy)

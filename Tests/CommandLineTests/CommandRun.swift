@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 
 /// Where the programs under test are: in UCOPYD_BIN_DIR, else in the package's debug build.
 enum Binary {
@@ -37,12 +38,12 @@ final class CommandRun {
         var ours: [Int32: Int32] = [:]
         var theirs: [Int32] = []
         for number in pipes {
-            let ends = try FileDescriptor.pipe()
+            let ends = try Program.pipe()
             // High numbers, so that no end is in the way of another one's place.
-            let write = fcntl(ends.writeEnd.rawValue, F_DUPFD_CLOEXEC, 100)
-            let read = fcntl(ends.readEnd.rawValue, F_DUPFD_CLOEXEC, 100)
-            try ends.writeEnd.close()
-            try ends.readEnd.close()
+            let read = fcntl(ends.reading, F_DUPFD_CLOEXEC, 100)
+            let write = fcntl(ends.writing, F_DUPFD_CLOEXEC, 100)
+            close(ends.reading)
+            close(ends.writing)
             posix_spawn_file_actions_adddup2(&actions, write, number)
             ours[number] = read
             theirs.append(write)
@@ -82,7 +83,7 @@ final class CommandRun {
         var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0)=\($1)") } + [nil]
         defer { (argv + envp).forEach { free($0) } }
         var pid: pid_t = 0
-        let number = posix_spawnp(&pid, arguments[0], &actions, nil, &argv, &envp)
+        let number = Program.quietly { posix_spawnp(&pid, arguments[0], &actions, nil, &argv, &envp) }
         guard number == 0 else { throw SpawnError(program: arguments[0], number: number) }
         return pid
     }

@@ -181,7 +181,7 @@ struct ExitStatusTests {
     func held() throws {
         let source = try directory.random("source", 1 << 20)
         let loop = try LoopDevice(try directory.filled("target", 1 << 20))
-        let holder = open(loop.path, O_RDONLY | O_EXCL)
+        let holder = open(loop.path, O_RDONLY | O_EXCL | O_CLOEXEC)
         defer { close(holder) }
         let refused = try ctl("copy", "--local", source, loop.path)
         #expect(refused.status == 1 && refused.error.hasPrefix("ucopyctl: \(loop.path): open: "), "\(refused)")

@@ -39,14 +39,15 @@ final class TemporaryDirectory {
 
     private func write(_ name: String, _ data: [UInt8]) throws {
         let file = try FileDescriptor.open(
-            FilePath(path).appending(name), .writeOnly, options: [.create, .truncate], permissions: .ownerReadWrite)
+            FilePath(path).appending(name), .writeOnly, options: [.create, .truncate, .closeOnExec],
+            permissions: .ownerReadWrite)
         try file.closeAfter { _ = try file.writeAll(data) }
     }
 }
 
 /// All bytes of a file or device.
 func contents(_ path: String) throws -> [UInt8] {
-    let file = try FileDescriptor.open(FilePath(path), .readOnly)
+    let file = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
     return try file.closeAfter {
         let size = try file.seek(offset: 0, from: .end)
         try file.seek(offset: 0, from: .start)

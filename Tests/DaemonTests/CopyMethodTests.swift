@@ -117,8 +117,8 @@ extension DaemonTests {
             let source = try daemon.directory.noise("source", sectors: 64)
             let target = try daemon.directory.image("target", sectors: 64)
             let (connection, client) = try daemon.client()
-            let from = try FileDescriptor.open(source.path, .readOnly)
-            let to = try FileDescriptor.open(target.path, .readWrite)
+            let from = try FileDescriptor.open(source.path, .readOnly, options: [.closeOnExec])
+            let to = try FileDescriptor.open(target.path, .readWrite, options: [.closeOnExec])
             defer {
                 #expect(throws: Never.self) { try from.close() }
                 #expect(throws: Never.self) { try to.close() }

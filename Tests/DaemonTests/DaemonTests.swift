@@ -1,4 +1,4 @@
 import Testing
 
-/// One test after the other: some start programs, which for a moment hold open (and locked) whatever the others have.
+/// One test after the other: hundreds of connections at once are enough.
 @Suite(.serialized) struct DaemonTests {}

@@ -102,7 +102,7 @@ extension DaemonTests {
         @Test func namesAreCutToWhatIsKept() throws {
             let daemon = try TestDaemon()
             let image = try daemon.directory.image("image", sectors: 8)
-            let file = try FileDescriptor.open(image.path, .readWrite)
+            let file = try FileDescriptor.open(image.path, .readWrite, options: [.closeOnExec])
             defer { try? file.close() }
             let (connection, client) = try daemon.client(pages: 1)
             // One character of many scalars.

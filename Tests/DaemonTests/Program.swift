@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import Synchronization
+import TestSupport
 
 /// A value that closures on other threads may change.
 final class Box<T: Sendable>: Sendable {
@@ -47,7 +48,8 @@ final class Program: Sendable {
         let argv = ([path] + arguments).map { strdup($0) } + [nil]
         let envp = variables.map { strdup($0) } + [nil]
         defer { for text in argv + envp { free(text) } }
-        guard posix_spawn(&id, path, &actions, nil, argv, envp) == 0 else { return nil }
+        let result = TestSupport.Program.quietly { posix_spawn(&id, path, &actions, nil, argv, envp) }
+        guard result == 0 else { return nil }
         return Program(id: id)
     }
 

@@ -200,7 +200,7 @@ extension DaemonTests {
 extension FilePath {
     /// The whole file.
     func bytes() throws -> [UInt8] {
-        let file = try FileDescriptor.open(self, .readOnly)
+        let file = try FileDescriptor.open(self, .readOnly, options: [.closeOnExec])
         return try file.closeAfter {
             var all: [UInt8] = []
             var piece = [UInt8](repeating: 0, count: 1 << 20)

@@ -110,7 +110,7 @@ final class SpawnedDaemon: Sendable {
     }
 
     func text(_ name: String) throws -> String {
-        let file = try FileDescriptor.open(directory.path.appending(name), .readOnly)
+        let file = try FileDescriptor.open(directory.path.appending(name), .readOnly, options: [.closeOnExec])
         return try file.closeAfter {
             var bytes = [UInt8](repeating: 0, count: 1 << 20)
             let count = try bytes.withUnsafeMutableBytes { try file.read(into: $0) }

@@ -6,6 +6,7 @@ import Glibc
 import KCopy
 import Logging
 import SystemPackage
+import TestSupport
 import Varlink
 
 @testable import Daemon
@@ -54,14 +55,14 @@ struct ImageFile: Sendable {
     fileprivate init(_ path: FilePath, _ bytes: [UInt8]) throws {
         self.path = path
         let file = try FileDescriptor.open(
-            path, .writeOnly, options: [.create, .truncate], permissions: [.ownerReadWrite])
+            path, .writeOnly, options: [.create, .truncate, .closeOnExec], permissions: [.ownerReadWrite])
         try file.closeAfter { _ = try file.writeAll(bytes) }
     }
 
     var string: String { path.string }
 
     func bytes() throws -> [UInt8] {
-        let file = try FileDescriptor.open(path, .readOnly)
+        let file = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec])
         return try file.closeAfter {
             let size = Int(try file.seek(offset: 0, from: .end))
             return try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
@@ -74,10 +75,12 @@ struct ImageFile: Sendable {
         CopyInterface.Region(path: string, sector: sector, count: count)
     }
 
-    /// Whether nobody has it locked.
+    /// Whether nobody has it locked. Programs that are being started have all that this process has, for a moment.
     func isUnclaimed() throws -> Bool {
-        let file = try FileDescriptor.open(path, .readWrite)
-        return try file.closeAfter { flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 }
+        try TestSupport.Program.quietly {
+            let file = try FileDescriptor.open(path, .readWrite, options: [.closeOnExec])
+            return try file.closeAfter { flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 }
+        }
     }
 }
 

@@ -49,7 +49,9 @@ private final class FaultyDisk {
 
     /// From now on the disk has errors.
     func fail() throws {
-        try FileDescriptor.open(FilePath(trigger), .writeOnly, options: .create, permissions: .ownerReadWrite).close()
+        try FileDescriptor.open(
+            FilePath(trigger), .writeOnly, options: [.create, .closeOnExec], permissions: .ownerReadWrite
+        ).close()
     }
 
     /// From now on it has none.

@@ -54,6 +54,18 @@ public enum Program {
         try starting.withLock { _ in try body() }
     }
 
+    /// A pipe of which no program that is started gets an end: it would keep a reader waiting.
+    public static func pipe() throws(Errno) -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [-1, -1]
+        let result = quietly {
+            let result = Glibc.pipe(&ends)
+            if result == 0 { for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) } }
+            return result
+        }
+        guard result == 0 else { throw Errno(rawValue: errno) }
+        return (ends[0], ends[1])
+    }
+
     /// Waits for the end of a program: its exit status.
     public static func wait(_ pid: pid_t) -> Int32 {
         var status: Int32 = 0

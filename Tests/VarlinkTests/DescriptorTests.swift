@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Varlink
@@ -12,11 +13,7 @@ private final class ProbePipe: Sendable {
     let identity: FileIdentity
 
     init() throws {
-        var ends: [CInt] = [-1, -1]
-        try #require(pipe(&ends) == 0)
-        for end in ends { try #require(fcntl(end, F_SETFD, FD_CLOEXEC) == 0) }
-        reading = ends[0]
-        writing = ends[1]
+        (reading, writing) = try Program.pipe()
         identity = try #require(FileIdentity(writing))
     }
 

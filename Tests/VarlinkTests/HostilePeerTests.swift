@@ -2,6 +2,7 @@ import Dispatch
 import FoundationEssentials
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Varlink
@@ -104,15 +105,17 @@ struct HostilePeerTests {
         let socket = try test.connectRaw()
         try socket.send(#"{"method":"io.ucopyd.test.Park"}"# + "\0")
         #expect(test.parked.wait(count: 1))
-        var ends: [CInt] = [-1, -1]
-        try #require(pipe(&ends) == 0)
-        defer { ends.forEach(SocketCalls.close) }
-        let identity = try #require(FileIdentity(ends[0]))
+        let ends = try Program.pipe()
+        defer {
+            SocketCalls.close(ends.reading)
+            SocketCalls.close(ends.writing)
+        }
+        let identity = try #require(FileIdentity(ends.reading))
         let flags = fcntl(socket.descriptor, F_GETFL)
         try #require(fcntl(socket.descriptor, F_SETFL, flags | O_NONBLOCK) == 0)
         // Each message is short: not its bytes but its descriptors are what is too much.
         let message = Array((#"{"method":"io.ucopyd.test.Echo","parameters":{"text":"x"},"oneway":true}"# + "\0").utf8)
-        let descriptors = Array(repeating: ends[0], count: 8)
+        let descriptors = Array(repeating: ends.reading, count: 8)
         var sent = 0
         while sent < 100, try SocketCalls.send(socket.descriptor, message[...], descriptors: descriptors) != nil {
             sent += 1

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import Varlink
@@ -49,7 +50,8 @@ struct PythonTests {
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
         var process: pid_t = 0
-        try #require(posix_spawn(&process, interpreter, nil, nil, &arguments, environ) == 0)
+        let result = Program.quietly { posix_spawn(&process, interpreter, nil, nil, &arguments, environ) }
+        try #require(result == 0)
         var status: CInt = -1
         while waitpid(process, &status, 0) < 0 { try #require(errno == EINTR) }
         #expect(status == 0, "the script's own message is above")
