@@ -37,6 +37,7 @@ final class CommandRun {
         defer { posix_spawn_file_actions_destroy(&actions) }
         var ours: [Int32: Int32] = [:]
         var theirs: [Int32] = []
+        if !pipes.contains(0) { posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0) }
         for number in pipes {
             let ends = try Program.pipe()
             // High numbers, so that no end is in the way of another one's place.
@@ -68,7 +69,7 @@ final class CommandRun {
         outputs.values.forEach { close($0) }
         if !isReaped {
             kill(pid, SIGKILL)
-            waitpid(pid, nil, 0)
+            while waitpid(pid, nil, 0) < 0, errno == EINTR {}
         }
     }
 
@@ -99,7 +100,13 @@ final class CommandRun {
         waiting.sort { $0.key < $1.key }
         guard !waiting.isEmpty else { return false }
         var polled = waiting.map { pollfd(fd: $0.fd, events: Int16(POLLIN), revents: 0) }
-        guard poll(&polled, nfds_t(polled.count), 60_000) > 0 else { return false }
+        let ready = poll(&polled, nfds_t(polled.count), 120_000)
+        if ready < 0, errno == EINTR { return true }
+        guard ready > 0 else {
+            // Nothing came for two minutes: it hangs.
+            signal(SIGKILL)
+            return false
+        }
         var buffer = [UInt8](repeating: 0, count: 65536)
         for (index, entry) in polled.enumerated() where entry.revents != 0 {
             let count = Glibc.read(entry.fd, &buffer, buffer.count)
@@ -125,7 +132,7 @@ final class CommandRun {
     func wait() -> CommandResult {
         while readSome() {}
         var status: Int32 = 0
-        waitpid(pid, &status, 0)
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
         isReaped = true
         let exit = status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
         return CommandResult(status: exit, output: text(1), error: text(2), texts: texts)

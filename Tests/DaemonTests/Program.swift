@@ -28,13 +28,13 @@ final class Program: Sendable {
     /// - Parameters:
     ///   - environment: added to this process's own.
     ///   - output: the file that gets standard output and error; nowhere without.
-    ///   - input: what descriptors 3 and up are to be.
     static func start(
         _ path: String, _ arguments: [String], environment: [String: String] = [:], output: String = "/dev/null"
     ) -> Program? {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         var variables: [String] = environment.map { "\($0.key)=\($0.value)" }
@@ -64,6 +64,13 @@ final class Program: Sendable {
         defer { limit.cancel() }
         let status = reap()
         return status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f)
+    }
+
+    /// Whether it runs, or has ended and was not waited for.
+    var isRunning: Bool {
+        var info = siginfo_t()
+        return status.withLock { $0 == nil } && waitid(P_PID, id_t(id), &info, WEXITED | WNOWAIT | WNOHANG) == 0
+            && info.si_signo == 0
     }
 
     private func reap() -> Int32 {

@@ -110,7 +110,7 @@ extension DaemonTests {
             let socket = FilePath("\(daemon.directory.path)/run.socket")
             // The first connection starts it.
             var first: ControlConnection?
-            while first == nil {
+            while first == nil, daemon.program.isRunning {
                 first = try? ControlConnection(path: socket)
                 sched_yield()
             }

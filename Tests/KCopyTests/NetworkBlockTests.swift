@@ -40,7 +40,7 @@ private final class FaultyDisk {
 
     /// Waits for a file: the only way in which these programs tell that they are ready.
     private static func appearance(of path: String) async throws {
-        for _ in 0..<1000 {
+        for _ in 0..<12_000 {
             if access(path, F_OK) == 0 { return }
             try await Task.sleep(for: .milliseconds(10))
         }

@@ -10,11 +10,11 @@ struct Command {
     /// What it wrote to standard output and standard error.
     let output: String
 
-    /// Runs a program, for a minute at most: a hang is a failure.
+    /// Runs a program, for three minutes at most: a hang is a failure.
     static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Command {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/timeout")
-        process.arguments = ["--kill-after=5", "60"] + arguments
+        process.arguments = ["--kill-after=5", "180"] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         let pipe = Pipe()
         process.standardInput = FileHandle.nullDevice

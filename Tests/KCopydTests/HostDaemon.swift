@@ -20,7 +20,7 @@ final class HostDaemon {
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.runUnmasked()
-        try readiness.await(seconds: 30)
+        try readiness.await(seconds: 120)
     }
 
     deinit {
@@ -57,6 +57,8 @@ private final class ReadinessSocket {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
+            // With a time limit this call is not begun again by the kernel, and a ring's work interrupts like a signal.
+            if count < 0, errno == EINTR { continue }
             try #require(count > 0, "the daemon did not become ready in \(seconds) s")
             if String(decoding: buffer[..<count], as: UTF8.self).contains("READY=1") { return }
         }

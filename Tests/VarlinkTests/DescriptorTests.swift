@@ -23,7 +23,10 @@ private final class ProbePipe: Sendable {
     func everyCopyIsClosed() -> Bool {
         SocketCalls.close(writing)
         var poll = pollfd(fd: reading, events: 0, revents: 0)
-        return Glibc.poll(&poll, 1, 20_000) == 1 && poll.revents & Int16(POLLHUP) != 0
+        while true {
+            let count = Glibc.poll(&poll, 1, 120_000)
+            if count >= 0 || errno != EINTR { return count == 1 && poll.revents & Int16(POLLHUP) != 0 }
+        }
     }
 }
 

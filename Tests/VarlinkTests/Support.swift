@@ -37,7 +37,7 @@ final class Signal: Sendable {
     func fire() { semaphore.signal() }
 
     /// Waits for one firing; false when it does not come.
-    func wait(seconds: Int = 20) -> Bool { semaphore.wait(timeout: .now() + .seconds(seconds)) == .success }
+    func wait(seconds: Int = 120) -> Bool { semaphore.wait(timeout: .now() + .seconds(seconds)) == .success }
 }
 
 /// Collects values from any thread and lets a test wait for one that it looks for.
@@ -181,7 +181,7 @@ final class RawSocket: Sendable {
         descriptor = try SocketCalls.makeSocket(nonblocking: false)
         try SocketCalls.connect(descriptor, to: path)
         // A test that waits for a reply which does not come is to fail, not to hang.
-        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        var timeout = timeval(tv_sec: 120, tv_usec: 0)
         try #require(
             setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size)) == 0)
     }
@@ -207,6 +207,8 @@ final class RawSocket: Sendable {
         var byte: UInt8 = 0
         while true {
             let count = recv(descriptor, &byte, 1, 0)
+            // With a time limit this call is not begun again by the kernel, and a ring's work interrupts like a signal.
+            if count < 0, errno == EINTR { continue }
             if count < 0, errno == ECONNRESET { return nil }
             try #require(count >= 0, "no reply came: \(Errno(rawValue: errno))")
             if count == 0 { return nil }
@@ -220,7 +222,7 @@ final class RawSocket: Sendable {
 func raiseDescriptorLimit() throws -> Int {
     var limit = rlimit()
     try #require(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
-    limit.rlim_cur = limit.rlim_max
+    limit.rlim_cur = min(limit.rlim_max, 1 << 20)
     try #require(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
     return Int(clamping: limit.rlim_cur)
 }
