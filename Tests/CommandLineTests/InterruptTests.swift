@@ -5,7 +5,15 @@ import Testing
 struct InterruptTests {
     private let directory: TemporaryDirectory
 
+    /// A rate at which a copy is far from its end whenever it is interrupted: the first piece goes at once, the next one waits.
+    private static let slow = "16K"
+
     init() throws { directory = try TemporaryDirectory() }
+
+    /// The same command without the rate's delay.
+    private static func fast(_ command: some StringProtocol) -> String {
+        command.split(separator: "--rate \(slow) ").joined(separator: "--rate unlimited ")
+    }
 
     @Test(
         "SIGINT and SIGTERM cancel the job; the command that is printed completes the copy",
@@ -14,7 +22,9 @@ struct InterruptTests {
         let source = try directory.random("source file", 8 << 20)
         let target = try directory.filled("target", 9 << 20)
         let run = try CommandRun(
-            ctl: ["copy", "--local", "--rate", "4M", "--progress=9", "--json", "\(source)@1024+14336", "\(target)@8"],
+            ctl: [
+                "copy", "--local", "--rate", Self.slow, "--progress=9", "--json", "\(source)@1024+14336", "\(target)@8",
+            ],
             pipes: [1, 2, 9])
         #expect(run.read(9) { $0.split(separator: "\n").contains { !$0.hasPrefix("0/") } })
         run.signal(number)
@@ -27,7 +37,7 @@ struct InterruptTests {
         #expect(try contents(target) != contents(source))
 
         let command = try #require(result.error.split(separator: "region: ").last).dropFirst("ucopyctl".count)
-        let resumed = try CommandRun(["sh", "-c", Binary.path("ucopyctl") + command]).wait()
+        let resumed = try CommandRun(["sh", "-c", Binary.path("ucopyctl") + Self.fast(command)]).wait()
         #expect(resumed.status == 0, "\(command): \(resumed)")
         let wanted = try contents(source)[1024 * 512..<15360 * 512]
         #expect(try contents(target)[8 * 512..<(14336 + 8) * 512].elementsEqual(wanted))
@@ -41,7 +51,8 @@ struct InterruptTests {
         let target = try directory.filled("target", 3 << 20)
         let run = try CommandRun(
             ctl: [
-                "copy", "--local", "--verify", "--rate", "1M", "--progress", "9", "--priority", "scrub", source, target,
+                "copy", "--local", "--verify", "--rate", Self.slow, "--progress", "9", "--priority", "scrub", source,
+                target,
             ], pipes: [1, 2, 9])
         #expect(run.read(9) { $0.split(separator: "\n").contains { !$0.hasPrefix("0/") } })
         run.signal(SIGINT)
@@ -49,8 +60,8 @@ struct InterruptTests {
         #expect(result.status == 130, "\(result)")
         let command = try #require(result.error.split(separator: "region: ").last).dropFirst("ucopyctl".count)
         #expect(
-            command.hasPrefix(" copy --local --verify --rate 1M --priority scrub \(source)@"), "\(command)")
-        let resumed = try CommandRun(["sh", "-c", Binary.path("ucopyctl") + command]).wait()
+            command.hasPrefix(" copy --local --verify --rate \(Self.slow) --priority scrub \(source)@"), "\(command)")
+        let resumed = try CommandRun(["sh", "-c", Binary.path("ucopyctl") + Self.fast(command)]).wait()
         #expect(resumed.status == 0, "\(command): \(resumed)")
         #expect(try contents(target) == contents(source))
     }

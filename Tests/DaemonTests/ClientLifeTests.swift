@@ -1,6 +1,7 @@
 import ControlAPI
 import Dispatch
 import Glibc
+import Synchronization
 import Testing
 import Varlink
 
@@ -107,7 +108,7 @@ extension DaemonTests {
             let daemon = try TestDaemon()
             let source = try daemon.directory.noise("source", sectors: 2048)
             let target = try daemon.directory.image("target", sectors: 2048)
-            let (connection, client) = try daemon.client(bytesPerSecond: 4 << 20)
+            let (connection, client) = try daemon.client(bytesPerSecond: 0)
             let job = try connection.copy(client, source.region(), [target.region()])
             let watcher = try daemon.connect()
             let ended = Box<CopyInterface.State?>(nil)
@@ -123,7 +124,15 @@ extension DaemonTests {
                 done.signal()
             }
             watching.wait()
+            let lifted = DispatchSemaphore(value: 0)
+            DispatchQueue(label: "rate").async {
+                // What is to finish goes on when stopping has begun; what is cancelled is held to its end.
+                while policy == .finish, daemon.control.tables.withLock({ $0.stop == nil }) { sched_yield() }
+                if policy == .finish { try? connection.setRate(client, nil) }
+                lifted.signal()
+            }
             #expect(daemon.stop(policy) == 0)
+            lifted.wait()
             done.wait()
             #expect(ended.get() == (policy == .finish ? .done : .cancelled))
             if policy == .finish { #expect(try target.bytes() == source.bytes()) }
