@@ -1,16 +1,23 @@
 import Glibc
 import SystemPackage
 
-/// A directory that goes with everything in it when the object does; in memory where the machine has such a place.
+/// A directory that goes with everything in it when the object does; in memory where the machine has room for it there.
 public final class TemporaryDirectory: Sendable {
     /// Where it is.
     public let path: String
+
+    /// Whether /dev/shm has room for whatever the tests have at one time; in many containers it has 64 MiB.
+    private static let hasMemory: Bool = {
+        var status = statvfs()
+        return access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &status) == 0
+            && UInt64(status.f_bavail) * UInt64(status.f_frsize) >= 1 << 30
+    }()
 
     /// Makes an empty one.
     /// - Parameter onDisk: whether to make it in /tmp, or where TMPDIR says, in any case.
     public init(onDisk: Bool = false) throws {
         let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        let parent = !onDisk && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : temporary
+        let parent = !onDisk && Self.hasMemory ? "/dev/shm" : temporary
         var template = Array("\(parent)/ucopyd-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
         path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
