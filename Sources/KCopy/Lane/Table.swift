@@ -7,10 +7,12 @@ struct Table<Value> {
     /// The value under a number; nil takes it away.
     subscript(index: Int) -> Value? {
         get { index < values.count ? values[index] : nil }
-        set {
+        // In place: a value that holds an array may be appended to without a copy of that.
+        _modify {
             while values.count <= index { values.append(nil) }
-            count += (newValue == nil ? 0 : 1) - (values[index] == nil ? 0 : 1)
-            values[index] = newValue
+            let before = values[index] == nil ? 0 : 1
+            defer { count += (values[index] == nil ? 0 : 1) - before }
+            yield &values[index]
         }
     }
 
