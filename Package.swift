@@ -36,6 +36,9 @@ let package = Package(
         // Floor 1: devices, page pools, rings.
         .target(name: "BlockIO", dependencies: ["CURing", "CLinux", system, deque], swiftSettings: strict),
 
+        // How a Unix socket is put at a path.
+        .target(name: "UnixSockets", dependencies: ["CLinux", system], swiftSettings: strict),
+
         // Floor 2: the copy service.
         .target(
             name: "KCopy",
@@ -44,8 +47,9 @@ let package = Package(
 
         // Floor 3: the targets, how they reach their users, and the control protocol.
         .target(name: "Targets", dependencies: ["KCopy", "BlockIO", "CLinux", system, deque], swiftSettings: strict),
-        .target(name: "BlockServers", dependencies: ["BlockIO", "CLinux", system, deque], swiftSettings: strict),
-        .target(name: "Varlink", dependencies: ["CLinux", system], swiftSettings: strict),
+        .target(
+            name: "BlockServers", dependencies: ["BlockIO", "UnixSockets", "CLinux", system], swiftSettings: strict),
+        .target(name: "Varlink", dependencies: ["UnixSockets", "CLinux", system], swiftSettings: strict),
 
         // Floor 4: the daemon's interfaces as types.
         .target(name: "ControlAPI", dependencies: ["Varlink", system], swiftSettings: strict),
@@ -101,9 +105,10 @@ let package = Package(
             name: "TargetsTests", dependencies: ["Targets", "KCopy", "BlockIO", "TestSupport", system],
             swiftSettings: strict),
         .testTarget(
-            name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "TestSupport", system],
+            name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "UnixSockets", "TestSupport", system],
             swiftSettings: strict),
-        .testTarget(name: "VarlinkTests", dependencies: ["Varlink", "TestSupport", system], swiftSettings: strict),
+        .testTarget(
+            name: "VarlinkTests", dependencies: ["Varlink", "UnixSockets", "TestSupport", system], swiftSettings: strict),
         .testTarget(
             name: "DaemonTests",
             dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", "TestSupport", system, logging],

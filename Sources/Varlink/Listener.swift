@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import SystemPackage
+import UnixSockets
 
 // Accepting when the process is out of descriptors. The pending connection keeps the listening socket readable, so an accept that fails
 // with EMFILE would be tried again for ever. A descriptor held in reserve is closed for a moment, the connection is accepted on it and closed

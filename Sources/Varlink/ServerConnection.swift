@@ -1,6 +1,7 @@
 import Dispatch
 import Synchronization
 import SystemPackage
+import UnixSockets
 
 // One peer's socket on the service's side. Everything that changes is confined to the connection's serial queue: sources fire there,
 // handlers run there, and replies from other threads are posted there. The exceptions are `queuedBytes`, which answers `canSend` from any

@@ -1,6 +1,7 @@
 public import FoundationEssentials
 import Synchronization
 public import SystemPackage
+import UnixSockets
 
 /// What a handler does with a call: reply now, keep the call and reply later from any thread, or throw.
 ///

@@ -1,6 +1,7 @@
 public import FoundationEssentials
 import Synchronization
 public import SystemPackage
+import UnixSockets
 
 // The client's side, blocking. One call at a time is on the wire: `channel` is locked for its whole duration, deliberately across I/O,
 // because that is what the lock protects: the order of bytes on the socket. `shutdown()` does not take it.

@@ -1,4 +1,5 @@
 public import SystemPackage
+import UnixSockets
 
 /// A failure of the socket or of the protocol on it, as opposed to an error that a service replied with.
 public struct VarlinkConnectionError: Error, Sendable, CustomStringConvertible {
@@ -36,6 +37,13 @@ public struct VarlinkConnectionError: Error, Sendable, CustomStringConvertible {
         self.operation = operation
         self.errno = errno
         self.reason = reason
+    }
+
+    init(_ error: SocketFileError) {
+        let isTaken = error.errno == .addressInUse
+        self.init(
+            isTaken ? .addressInUse : .system, object: error.object, operation: error.operation,
+            errno: isTaken ? nil : error.errno, reason: isTaken ? error.reason : nil)
     }
 
     public var description: String {

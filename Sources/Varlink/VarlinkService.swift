@@ -1,6 +1,7 @@
 import Dispatch
 import Synchronization
 public import SystemPackage
+import UnixSockets
 
 /// What a service says of itself in `org.varlink.service.GetInfo`.
 public struct VarlinkServiceInfo: Sendable {
@@ -86,7 +87,12 @@ public final class VarlinkService: Sendable {
     public func listen(
         path: FilePath, mode: FilePermissions, group: UInt32? = nil
     ) throws(VarlinkConnectionError) {
-        let file = try SocketFile(path: path, mode: mode, group: group)
+        let file: SocketFile
+        do throws(SocketFileError) {
+            file = try SocketFile(path: path, mode: mode, group: group)
+        } catch {
+            throw VarlinkConnectionError(error)
+        }
         try listen(on: Listener(descriptor: file.descriptor, file: file, service: self))
     }
 

@@ -3,6 +3,7 @@ import FoundationEssentials
 import Glibc
 import SystemPackage
 import Testing
+import UnixSockets
 
 @testable import Varlink
 

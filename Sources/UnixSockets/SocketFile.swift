@@ -1,20 +1,23 @@
-import CLinux
 import Glibc
-import SystemPackage
+package import SystemPackage
 
 // A listening socket at a path, and the rules for putting one there:
 //
-//  1. Lock PATH.lock for as long as the service lives. The lock's holder alone may touch PATH. The file is removed by its holder, so
-//     whoever gets the lock looks whether the file it locked is still the one at that path, and else starts again.
-//  2. Whoever answers at PATH is alive, lock or not: refuse. A socket where connect(2) says ECONNREFUSED has no owner: unlink it.
-//     Anything that is not a socket is not ours to remove.
-//  3. Bind, set owner and mode, and only then listen: until then connect(2) is refused, so no peer gets in by the wrong mode.
+//  1. Lock PATH.lock for as long as the service lives. The lock's holder alone may touch PATH. The file is removed by its
+//     holder, so whoever gets the lock looks whether the file it locked is still the one at that path, and else starts
+//     again.
+//  2. Whoever answers at PATH is alive, lock or not: refuse. A socket where connect(2) says ECONNREFUSED has no owner:
+//     unlink it. Anything that is not a socket is not ours to remove.
+//  3. Bind, set owner and mode, and only then listen: until then connect(2) is refused, so no peer gets in by the wrong
+//     mode.
 
 /// A listening socket bound to a path by this process.
-struct SocketFile: Sendable {
-    let path: FilePath
-    let descriptor: CInt
-    private let lock: CInt
+package struct SocketFile: Sendable {
+    /// Where it is.
+    package private(set) var path: FilePath
+    /// The socket, which is nonblocking.
+    package let descriptor: CInt
+    private var lock: CInt
     private let identity: Identity
 
     private struct Identity: Equatable {
@@ -31,10 +34,13 @@ struct SocketFile: Sendable {
 
     private static func lockPath(_ path: FilePath) -> FilePath { FilePath("\(path.string).lock") }
 
-    init(path: FilePath, mode: FilePermissions, group: UInt32?) throws(VarlinkConnectionError) {
+    /// Makes a socket at a path and listens on it.
+    /// - Throws: `addressInUse` where a live service or something that is no socket is there; what a system call
+    ///   answered. Nothing is left behind.
+    package init(path: FilePath, mode: FilePermissions, group: UInt32?) throws(SocketFileError) {
         lock = try Self.acquireLock(of: path)
         self.path = path
-        do throws(VarlinkConnectionError) {
+        do throws(SocketFileError) {
             try Self.removeStale(path)
             (descriptor, identity) = try Self.bind(path, mode: mode, group: group)
         } catch {
@@ -45,8 +51,9 @@ struct SocketFile: Sendable {
         }
     }
 
-    /// Removes the socket, unless somebody has put another in its place, and gives the lock back. The descriptor is the listener's to close.
-    func remove() throws(Errno) {
+    /// Removes the socket, unless somebody has put another in its place, and gives the lock back. The descriptor is the
+    /// listener's to close.
+    package func remove() throws(Errno) {
         defer { SocketCalls.close(lock) }
         if let status = try Self.status(of: path), Identity(status) == identity {
             _ = try SocketCalls.check { Glibc.unlink(path.string) }
@@ -54,9 +61,39 @@ struct SocketFile: Sendable {
         _ = try SocketCalls.check { Glibc.unlink(lockPath.string) }
     }
 
+    /// Moves the socket to another path, where the rules are the same: nobody who is connected notices. Where it is refused
+    /// the socket is where it was.
+    package mutating func move(to path: FilePath) throws(SocketFileError) {
+        guard path != self.path else { return }
+        let newLock = try Self.acquireLock(of: path)
+        do throws(SocketFileError) {
+            try Self.removeStale(path)
+            do throws(Errno) {
+                guard let status = try Self.status(of: self.path), Identity(status) == identity else {
+                    throw Errno.noSuchFileOrDirectory
+                }
+                // Unlike rename(2) it takes nobody's place.
+                _ = try SocketCalls.check { link(self.path.string, path.string) }
+            } catch {
+                throw SocketFileError(self.path.string, "move to \(path)", error)
+            }
+        } catch {
+            // The first error is the one to report; a lock file left behind does no harm.
+            _ = Glibc.unlink(Self.lockPath(path).string)
+            SocketCalls.close(newLock)
+            throw error
+        }
+        // What should stay behind of the old names leads to a live service, and does no harm.
+        _ = Glibc.unlink(self.path.string)
+        _ = Glibc.unlink(lockPath.string)
+        SocketCalls.close(lock)
+        lock = newLock
+        self.path = path
+    }
+
     // MARK: Rule 1
 
-    private static func acquireLock(of path: FilePath) throws(VarlinkConnectionError) -> CInt {
+    private static func acquireLock(of path: FilePath) throws(SocketFileError) -> CInt {
         let lockPath = lockPath(path)
         do throws(Errno) {
             while true {
@@ -77,27 +114,25 @@ struct SocketFile: Sendable {
                 SocketCalls.close(lock)
             }
         } catch .wouldBlock {
-            throw VarlinkConnectionError(
-                .addressInUse, object: path.string, operation: "listen", reason: "another service holds \(lockPath)")
+            throw SocketFileError(path.string, "listen", .addressInUse, reason: "another service holds \(lockPath)")
         } catch {
-            throw VarlinkConnectionError(.system, object: lockPath.string, operation: "lock", errno: error)
+            throw SocketFileError(lockPath.string, "lock", error)
         }
     }
 
     // MARK: Rule 2
 
-    private static func removeStale(_ path: FilePath) throws(VarlinkConnectionError) {
+    private static func removeStale(_ path: FilePath) throws(SocketFileError) {
         let objection: String?
         do throws(Errno) {
             guard let status = try status(of: path) else { return }
             objection = try self.objection(to: status, path)
             if objection == nil { _ = try SocketCalls.check { Glibc.unlink(path.string) } }
         } catch {
-            throw VarlinkConnectionError(
-                .system, object: path.string, operation: "replace the socket left there", errno: error)
+            throw SocketFileError(path.string, "replace the socket left there", error)
         }
         if let objection {
-            throw VarlinkConnectionError(.addressInUse, object: path.string, operation: "listen", reason: objection)
+            throw SocketFileError(path.string, "listen", .addressInUse, reason: objection)
         }
     }
 
@@ -135,7 +170,7 @@ struct SocketFile: Sendable {
 
     private static func bind(
         _ path: FilePath, mode: FilePermissions, group: UInt32?
-    ) throws(VarlinkConnectionError) -> (CInt, Identity) {
+    ) throws(SocketFileError) -> (CInt, Identity) {
         var operation = "make a socket"
         do throws(Errno) {
             let descriptor = try SocketCalls.makeSocket(nonblocking: true)
@@ -158,7 +193,7 @@ struct SocketFile: Sendable {
                 throw error
             }
         } catch {
-            throw VarlinkConnectionError(.system, object: path.string, operation: operation, errno: error)
+            throw SocketFileError(path.string, operation, error)
         }
     }
 }
