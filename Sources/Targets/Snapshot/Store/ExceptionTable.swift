@@ -19,8 +19,15 @@ final class ExceptionTable: @unchecked Sendable {  // used by one thread at a ti
     let path: UnsafeMutablePointer<(node: TableNode, index: Int)>
 
     /// An empty table.
-    init() {
-        root = TableNode(capacity: TableNode.capacity(for: 1))
+    convenience init() {
+        self.init(root: TableNode(capacity: TableNode.capacity(for: 1)), height: 0, count: 0)
+    }
+
+    /// A table of nodes that somebody has built; it owns them from here on.
+    init(root: TableNode, height: Int, count: UInt64) {
+        self.root = root
+        self.height = height
+        self.count = count
         path = .allocate(capacity: Self.mostLevels)
     }
 
