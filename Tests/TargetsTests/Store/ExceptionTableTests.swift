@@ -68,4 +68,121 @@ struct ExceptionTableTests {
         #expect(table.count == 0 && table.runCount == 0)
         #expect(table.memoryBytes < 1024, "an empty table is a small one")
     }
+
+    // MARK: Memory
+
+    @Test("a million random exceptions, inserted one by one, take at most 24 bytes each at every moment")
+    func memoryOfInsertions() {
+        var numbers = SeededNumbers(3)
+        let table = ExceptionTable()
+        while table.count < 1_000_000 {
+            let chunk = numbers.next() >> 8
+            if table.lookup(chunk) == nil { table.insert(old: chunk, new: numbers.next() >> 8) }
+            if table.count % 100_000 == 0 { #expect(table.memoryBytes <= 24 * Int(table.count)) }
+        }
+    }
+
+    @Test("sequential exceptions take a few hundred bytes, a million of them, forwards and backwards")
+    func memoryOfRuns() {
+        let forwards = ExceptionTable()
+        for chunk in 0..<1_000_000 as Range<UInt64> { forwards.insert(old: chunk, new: chunk + 2) }
+        #expect(forwards.memoryBytes < 1000 && forwards.count == 1_000_000)
+        let backwards = ExceptionTable()
+        for chunk in (0..<100_000 as Range<UInt64>).reversed() { backwards.insert(old: chunk, new: chunk + 2) }
+        #expect(backwards.memoryBytes < 1000 && backwards.runCount == 2)
+    }
+
+    // MARK: Many at once
+
+    /// A table made of areas, or nil where an exception is refused.
+    private func bulk(
+        _ list: [(old: UInt64, new: UInt64)], chunks: UInt64, origin: UInt64?, bitLimit: UInt64 = ChunkSet.limit
+    ) -> ExceptionTable? {
+        let geometry = StoreGeometry(chunkSectors: 16)
+        var bulk = ExceptionBulk(geometry: geometry, storeChunks: chunks, originChunks: origin, bitLimit: bitLimit)
+        var area = [UInt8](repeating: 0, count: Int(geometry.chunkBytes))
+        for first in stride(from: 0, to: list.count, by: 512) {
+            let part = list[first..<min(first + 512, list.count)]
+            let used = area.withUnsafeMutableBytes { bytes in
+                bytes.initializeMemory(as: UInt8.self, repeating: 0)
+                for (slot, pair) in part.enumerated() {
+                    ExceptionEntry(old: pair.old, new: pair.new).encode(into: bytes, slot: slot)
+                }
+                return bulk.append(UnsafeRawBufferPointer(bytes))
+            }
+            #expect(used == part.count)
+        }
+        return bulk.build()
+    }
+
+    @Test(
+        "areas give the table that single insertions give, with and without a bit for each chunk",
+        arguments: [ChunkSet.limit, 0], [nil, 1 << 20, 1 << 50] as [UInt64?])
+    func bulkLoad(bitLimit: UInt64, origin: UInt64?) throws {
+        var numbers = SeededNumbers(11)
+        for count in [0, 1, 56, 57, 3000, 60_000] {
+            var olds: Set<UInt64> = []
+            var new: UInt64 = 1
+            var list: [(old: UInt64, new: UInt64)] = []
+            while list.count < count {
+                // Crowds, runs, and chunks far from everything.
+                let base = numbers.next() % 4 == 0 ? numbers.next() % (origin ?? 1 << 56) : numbers.next() % 5000
+                for chunk in base..<min(base + 1 + numbers.next() % 5, origin ?? 1 << 56) where list.count < count {
+                    guard olds.insert(chunk).inserted else { continue }
+                    new = StoreGeometry(chunkSectors: 16).dataChunk(after: new)
+                    list.append((chunk, new))
+                }
+            }
+            if count == 3000 { list.shuffle(using: &numbers) }
+            let table = try #require(bulk(list, chunks: 200_000, origin: origin, bitLimit: bitLimit))
+            #expect(table.count == UInt64(count))
+            #expect(contents(of: table) == Dictionary(uniqueKeysWithValues: list.map { ($0.old, $0.new) }))
+            // It can be changed like any other.
+            for pair in list { #expect(table.remove(old: pair.old)) }
+            #expect(table.count == 0 && table.runCount == 0)
+        }
+    }
+
+    @Test("a million random exceptions of areas take at most 24 bytes each, and are all found")
+    func memoryOfBulk() throws {
+        var list = MemoryMedium.inOrder(1_000_000, chunk: 16)
+        for index in list.indices { list[index].old = UInt64(index) &* 0x9E37_79B1 & (1 << 26 - 1) }
+        let table = try #require(bulk(list, chunks: 1_100_000, origin: 1 << 26))
+        #expect(table.memoryBytes <= 24 * 1_000_000)
+        for pair in list.prefix(10_000) { #expect(table.lookup(pair.old)?.newChunk == pair.new) }
+    }
+
+    @Test("areas with an exception that breaks a rule give no table", arguments: [ChunkSet.limit, 0])
+    func refusedBulk(bitLimit: UInt64) {
+        let good = MemoryMedium.inOrder(5000, chunk: 16)
+        func table(with bad: (old: UInt64, new: UInt64)) -> ExceptionTable? {
+            bulk(good + [bad], chunks: 6000, origin: 20_000, bitLimit: bitLimit)
+        }
+        #expect(table(with: (19_999, 5999))?.count == 5001)
+        #expect(table(with: (20_000, 5999)) == nil, "old chunk behind the origin")
+        #expect(table(with: (19_999, 6000)) == nil, "new chunk behind the store")
+        #expect(table(with: (19_999, 514)) == nil, "an area")
+        #expect(table(with: (300, 5999)) == nil, "old chunk twice")
+        #expect(table(with: (19_999, 300)) == nil, "new chunk twice")
+    }
+
+    @Test("a length is the rest of the run, or of the gap up to a limit")
+    func lengths() {
+        let table = ExceptionTable()
+        for chunk in 100..<110 as Range<UInt64> { table.insert(old: chunk, new: chunk + 5) }
+        let found = table.lookup(103)
+        #expect(found?.newChunk == 108 && found?.length == 7)
+        #expect(table.lookup(110) == nil)
+        #expect(table.unmappedLength(from: 90, limit: 100) == 10)
+        #expect(table.unmappedLength(from: 90, limit: 4) == 4)
+        #expect(table.unmappedLength(from: 110, limit: 4) == 4)
+        #expect(table.unmappedLength(from: 105, limit: 4) == 0)
+        #expect(table.run(atOrAfter: 105) == ExceptionRun(old: 105, new: 110, length: 5))
+        #expect(table.run(atOrAfter: 0) == ExceptionRun(old: 100, new: 105, length: 10))
+        #expect(table.run(atOrAfter: 110) == nil)
+        #expect(table.remove(old: 105) && table.runCount == 2 && !table.remove(old: 105))
+        #expect(table.lookup(104)?.length == 1 && table.lookup(106)?.newChunk == 111)
+        table.insert(old: 105, new: 110)
+        #expect(table.runCount == 1, "the gap is filled, the runs are one again")
+    }
 }

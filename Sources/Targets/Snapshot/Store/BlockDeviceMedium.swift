@@ -29,8 +29,8 @@ final class BlockDeviceMedium: StoreMedium, Sendable {
         }
     }
 
-    /// Several stretches of a block device are read at the same time: one after the other each would wait for the device.
-    /// Those of a file, most of which are in memory, are not: asking would take longer than reading.
+    /// Several stretches of a block device are read at the same time: one after the other each would wait for the
+    /// device. Those of a file, most of which are in memory, are not: asking would take longer than reading.
     func read(_ stretches: [StoreStretch]) throws(BlockError) {
         try device.beginUse()
         defer { device.endUse() }

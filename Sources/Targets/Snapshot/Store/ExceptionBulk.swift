@@ -1,7 +1,7 @@
 /// Makes an `ExceptionTable` of whole areas, and checks every exception on the way.
 ///
-/// It says only whether all of them are good: naming a bad one takes a second look at the areas (`StoreScan`), which a good
-/// store is spared.
+/// It says only whether all of them are good: naming a bad one takes a second look at the areas (`StoreScan`), which a
+/// good store is spared.
 struct ExceptionBulk: ~Copyable {
     private let storeChunks: UInt64
     private let oldLimit: UInt64
@@ -114,8 +114,8 @@ private struct OverlapFinder: RunSink {
     }
 }
 
-/// Whether numbers are multiples of an odd one, by one multiplication: n is a multiple of d where n times the inverse of d
-/// modulo 2^64 is at most (2^64 - 1) / d.
+/// Whether numbers are multiples of an odd one, by one multiplication: n is a multiple of d where n times the inverse
+/// of d modulo 2^64 is at most (2^64 - 1) / d.
 struct DivisibilityTest {
     private let inverse: UInt64
     private let most: UInt64

@@ -30,8 +30,8 @@ struct ExceptionList {
     /// The size of the device in sectors; at least area 0 is inside.
     let sectors: UInt64
 
-    /// Reads the list. Small areas are read several at a time, more with each call: a short list costs little, and a long one
-    /// keeps the device busy.
+    /// Reads the list. Small areas are read several at a time, more with each call: a short list costs little, and a
+    /// long one keeps the device busy.
     func walk(_ take: Taker) throws(BlockError) -> End {
         let areas = geometry.areas(in: sectors)
         precondition(areas > 0, "a list on a store without areas")

@@ -142,8 +142,8 @@ extension ExceptionTable {
         height -= 1
     }
 
-    /// Joins a node of the path with the one behind or before it, if both together have at most `most` entries, and takes
-    /// an empty one away in any case; the node above has one entry less then. False where nothing was done.
+    /// Joins a node of the path with the one behind or before it, if both together have at most `most` entries, and
+    /// takes an empty one away in any case; the node above has one entry less then. False where nothing was done.
     private func joinNeighbour(level: Int, limit most: Int) -> Bool {
         let (parent, index) = path[level - 1]
         let node = path[level].node

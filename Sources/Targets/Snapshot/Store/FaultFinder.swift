@@ -1,7 +1,7 @@
 import BlockIO
 
-/// Finds everything that is wrong with a list of exceptions, one by one: thorough and slow. `ExceptionBulk` tells quickly
-/// whether there is anything to find.
+/// Finds everything that is wrong with a list of exceptions, one by one: thorough and slow. `ExceptionBulk` tells
+/// quickly whether there is anything to find.
 struct FaultFinder {
     /// Where the exceptions are.
     let list: ExceptionList

@@ -2,8 +2,8 @@ import BlockIO
 import Dispatch
 import Glibc
 
-/// Reads many stretches of a device at the same time, and returns when all are there: a ring of its own, on the caller's
-/// thread.
+/// Reads many stretches of a device at the same time, and returns when all are there: a ring of its own, on the
+/// caller's thread.
 final class ParallelReader: IOQueueClient {
     /// Longest wait for an end before asking again, in nanoseconds.
     private static let patience: UInt64 = 100_000_000

@@ -17,8 +17,8 @@ struct PersistentStoreLoader {
     var originSectors: UInt64?
 
     /// Reads the store; writes nothing but the header and the empty first area of a new one.
-    /// - Throws: EINVAL for a chunk size that breaks a rule, an unknown version, a damaged exception; ENXIO for a device
-    ///   that holds something else; ENOSPC for one too small to be initialised; the device's own error.
+    /// - Throws: EINVAL for a chunk size that breaks a rule, an unknown version, a damaged exception; ENXIO for a
+    ///   device that holds something else; ENOSPC for one too small to be initialised; the device's own error.
     func load() throws(BlockError) -> LoadedStore {
         let wanted = tableChunk != 0 ? tableChunk : max(StoreGeometry.defaultChunk, medium.logicalBlockSectors)
         let tableGeometry = try geometry(wanted, "the table names ")

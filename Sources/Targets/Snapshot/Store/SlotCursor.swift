@@ -1,9 +1,9 @@
 /// The place where a persistent store goes on: its next free chunk, and the slot that its next exception takes. A pure
 /// value; whoever commits keeps one, tells it what happens, and writes what follows from it.
 ///
-/// Allocation ascends and reuses nothing, as in the kernel. In one thing it is more careful: the last slot of an area is
-/// given away only where the store has room for the next area, because a full area without a successor is a store that
-/// the kernel cannot load.
+/// Allocation ascends and reuses nothing, as in the kernel. In one thing it is more careful: the last slot of an area
+/// is given away only where the store has room for the next area, because a full area without a successor is a store
+/// that the kernel cannot load.
 struct SlotCursor: Hashable, Sendable {
     /// Where things are.
     let geometry: StoreGeometry

@@ -41,17 +41,18 @@ public struct StoreFault: Hashable, Sendable, CustomStringConvertible {
         case oldChunkTwice(UInt64, first: StorePlace)
         /// Another exception, at an earlier place, has the same new chunk.
         case newChunkTwice(UInt64, first: StorePlace)
-        /// There are bytes other than zero behind the end of the list. They mean nothing now; a list that grows up to them
-        /// would take them for exceptions.
+        /// There are bytes other than zero behind the end of the list. They mean nothing now; a list that grows up to
+        /// them would take them for exceptions.
         case staleTail
-        /// The last area is full, and the next one does not fit into the device: the store loads here, as a full one, but
-        /// not in the kernel.
+        /// The last area is full, and the next one does not fit into the device: the store loads here, as a full one,
+        /// but not in the kernel.
         case noNextArea
     }
 
     /// What is wrong.
     public var rule: Rule
-    /// The exception that it is wrong with; the place of the end of the list for `staleTail` and `noNextArea`; nil for the header.
+    /// The exception that it is wrong with; the place of the end of the list for `staleTail` and `noNextArea`; nil for
+    /// the header.
     public var place: StorePlace?
 
     /// Whether a store with this fault is refused.

@@ -1,5 +1,5 @@
-/// The header of a persistent exception store: the first 16 bytes of chunk 0, four little-endian numbers of 32 bits. The
-/// rest of the chunk is zero. The layout is the kernel's (drivers/md/dm-snap-persistent.c, struct disk_header).
+/// The header of a persistent exception store: the first 16 bytes of chunk 0, four little-endian numbers of 32 bits.
+/// The rest of the chunk is zero. The layout is the kernel's (drivers/md/dm-snap-persistent.c, struct disk_header).
 struct StoreHeader: Hashable, Sendable {
     /// "SnAp".
     static let magic: UInt32 = 0x7041_6E53

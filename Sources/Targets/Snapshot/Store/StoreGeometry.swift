@@ -6,7 +6,8 @@
 struct StoreGeometry: Hashable, Sendable {
     /// The largest chunk there can be: 2097152 sectors, 1 GiB.
     static let largestChunk: UInt64 = 1 << 21
-    /// The chunk size in sectors where neither table nor store names one: 32, or the store's logical block if that is larger.
+    /// The chunk size in sectors where neither table nor store names one: 32, or the store's logical block if that is
+    /// larger.
     static let defaultChunk: UInt64 = 32
     /// The first chunk that can hold data.
     static let firstDataChunk: UInt64 = 2

@@ -9,10 +9,10 @@ extension StoreInspector {
     ///   that was not zeroed before the list grew into it.
     /// - bytes behind the end of the list in its last area: they are zeroed.
     ///
-    /// A snapshot whose chunks those entries once meant shows the origin there from then on. Everything that is not of these
-    /// kinds is refused, and so is everything else together with it. The blocks behind the new end are zeroed and made
-    /// durable first, the one with the new end last: whenever the power fails, the store is still as damaged as it was, or
-    /// repaired.
+    /// A snapshot whose chunks those entries once meant shows the origin there from then on. Everything that is not of
+    /// these kinds is refused, and so is everything else together with it. The blocks behind the new end are zeroed and
+    /// made durable first, the one with the new end last: whenever the power fails, the store is still as damaged as it
+    /// was, or repaired.
     /// - Throws: EINVAL, with the first fault that cannot be repaired; what the device answers.
     public func repair() throws(BlockError) -> StoreRepair {
         let report = try check()
@@ -32,7 +32,8 @@ extension StoreInspector {
         return repair
     }
 
-    /// Refuses a store that has faults of other kinds, or a good exception behind the place where the list would be cut.
+    /// Refuses a store that has faults of other kinds, or a good exception behind the place where the list would be
+    /// cut.
     private func refuseOthers(_ report: StoreReport, dropping: UInt64, from end: StorePlace) throws(BlockError) {
         let others = report.faults.first { $0.preventsLoading && !$0.isMeaningless }
         if let others { throw refusal("\(others): that cannot be repaired") }

@@ -52,8 +52,8 @@ public struct StoreReport: Hashable, Sendable {
     public var areas: [Area] = []
     /// Exceptions in the list.
     public var exceptions: UInt64 = 0
-    /// Sectors in use, as the status line prints them: header, areas, data and holes. Chunks that cannot be meant are not
-    /// counted. 0 where there is no list.
+    /// Sectors in use, as the status line prints them: header, areas, data and holes. Chunks that cannot be meant are
+    /// not counted. 0 where there is no list.
     public var allocatedSectors: UInt64 = 0
     /// Sectors of header and areas, as the status line prints them. 0 where there is no list.
     public var metadataSectors: UInt64 = 0
