@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 
 /// A directory that goes with the test.
 final class TemporaryDirectory {
@@ -67,22 +68,11 @@ final class LoopDevice {
     let path: String
 
     /// Whether this machine lets its user have some.
-    static let isPossible: Bool = {
-        guard let directory = try? TemporaryDirectory(), let file = try? directory.filled("probe", 4096) else {
-            return false
-        }
-        return (try? LoopDevice(file)) != nil
-    }()
+    static let isPossible = TestSupport.LoopDevice.isPossible
 
-    init(_ file: String) throws {
-        let result = try CommandRun(["losetup", "--find", "--show", file]).wait()
-        guard result.status == 0 else { throw Errno.notPermitted }
-        path = result.output.split(separator: "\n").first.map(String.init) ?? ""
-    }
+    init(_ file: String) throws { path = try TestSupport.LoopDevice.attach(file) }
 
-    deinit {
-        if let run = try? CommandRun(["losetup", "--detach", path]) { _ = run.wait() }
-    }
+    deinit { TestSupport.LoopDevice.detach(path) }
 }
 
 /// A file system in memory of a given size.

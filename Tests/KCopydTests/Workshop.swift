@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A folder of one test, with a library to load, programs to run and images to copy; gone with it.
@@ -89,9 +90,7 @@ final class Workshop {
 
     /// A loop device on an image, with direct I/O where the file system has it.
     func loop(_ image: String, blockSize: Int) throws -> String {
-        let name = try Command.succeed(
-            ["losetup", "--find", "--show", "--sector-size=\(blockSize)", image])
-        let device = name.trimmingCharacters(in: .whitespacesAndNewlines)
+        let device = try LoopDevice.attach(image, options: ["--sector-size=\(blockSize)"])
         undo.append(["losetup", "--detach", device])
         return device
     }
