@@ -66,9 +66,9 @@ struct ExitStatusTests {
         let source = try directory.random("source", 4096)
         let result = try ctl("copy", "--local", source, "\(directory.path)/none")
         #expect(result.status == 1)
-        #expect(
-            result.error == "ucopyctl: \(directory.path)/none: open: No such file or directory"
-                + "; create an image file first (truncate -s SIZE)\n")
+        // In /dev it would be a device's name.
+        let hint = directory.path.hasPrefix("/dev/") ? "" : "; create an image file first (truncate -s SIZE)"
+        #expect(result.error == "ucopyctl: \(directory.path)/none: open: No such file or directory\(hint)\n")
         #expect(result.output == "")
         #expect(
             try ctl("copy", "--local", source, "/dev/no such").error

@@ -7,7 +7,7 @@ final class TemporaryDirectory {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/ucopyctl-test-XXXXXX".utf8CString)
+        var template = Array("\(TestSupport.TemporaryDirectory.place)/ucopyctl-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

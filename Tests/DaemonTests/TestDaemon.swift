@@ -16,7 +16,7 @@ final class TemporaryDirectory: Sendable {
     let path: FilePath
 
     init() throws {
-        var template = Array("/tmp/ucopyd-test.XXXXXX".utf8CString)
+        var template = Array("\(TestSupport.TemporaryDirectory.place)/ucopyd-test.XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ $0.baseAddress.flatMap { mkdtemp($0) } }) else {
             throw Errno(rawValue: errno)
         }

@@ -8,7 +8,7 @@ final class Workshop {
     private var undo: [[String]] = []
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "kcopyd-\(UUID().uuidString)")
+        folder = URL(filePath: TemporaryDirectory.place).appending(path: "kcopyd-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(
             at: folder.appending(path: "libkcopyd.so.0"), withDestinationURL: Paths.library)
@@ -109,7 +109,7 @@ final class Workshop {
     func bytes(_ path: String) throws -> Data {
         let handle = try FileHandle(forReadingFrom: URL(filePath: path))
         defer { try? handle.close() }
-        if path.hasPrefix("/dev/") { try Command.succeed(["blockdev", "--flushbufs", path]) }
+        if path.hasPrefix("/dev/loop") { try Command.succeed(["blockdev", "--flushbufs", path]) }
         return try handle.readToEnd() ?? Data()
     }
 }

@@ -1,3 +1,4 @@
+import BlockIO
 import Glibc
 import SystemPackage
 
@@ -5,6 +6,23 @@ import SystemPackage
 public final class TemporaryDirectory: Sendable {
     /// Where it is.
     public let path: String
+
+    /// Where directories on the disk go: /tmp, which every user reaches by a short path, or TMPDIR; in memory where neither takes
+    /// single sectors.
+    public static let place: String = {
+        let temporary = getenv("TMPDIR").map { String(cString: $0) }
+        return ["/tmp", temporary, "/dev/shm"].compactMap { $0 }.first(where: takesSectors) ?? "/tmp"
+    }()
+
+    /// Whether sectors of files there can be read one by one, past the cache: tests say what becomes of each.
+    private static func takesSectors(_ folder: String) -> Bool {
+        guard let directory = try? TemporaryDirectory(in: folder),
+            let path = try? directory.image("probe", bytes: 4096),
+            let image = try? BlockDevice.open(FilePath(path), access: .readOnly, claim: false)
+        else { return false }
+        defer { image.close() }
+        return image.geometry.logicalBlockSize == Sector.size
+    }
 
     /// Whether /dev/shm has room for whatever the tests have at one time; in many containers it has 64 MiB.
     private static let hasMemory: Bool = {
@@ -14,10 +32,12 @@ public final class TemporaryDirectory: Sendable {
     }()
 
     /// Makes an empty one.
-    /// - Parameter onDisk: whether to make it in /tmp, or where TMPDIR says, in any case.
-    public init(onDisk: Bool = false) throws {
-        let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        let parent = !onDisk && Self.hasMemory ? "/dev/shm" : temporary
+    /// - Parameter onDisk: whether to make it on the disk, if that can be, in any case.
+    public convenience init(onDisk: Bool = false) throws {
+        try self.init(in: !onDisk && Self.hasMemory ? "/dev/shm" : Self.place)
+    }
+
+    private init(in parent: String) throws {
         var template = Array("\(parent)/ucopyd-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
         path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
