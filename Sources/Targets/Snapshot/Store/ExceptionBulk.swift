@@ -38,7 +38,7 @@ struct ExceptionBulk: ~Copyable {
 
     /// Bits of the packed key of the largest chunk below a limit.
     private static func keyBits(_ limit: UInt64) -> Int {
-        min(UInt64.bitWidth - limit.leadingZeroBitCount + 8, UInt64.bitWidth)
+        UInt64.bitWidth - (max(limit, 1) - 1).leadingZeroBitCount + Int(PackedRun.keyBits)
     }
 
     /// Takes the entries of an area, or of a piece of one, up to the first that ends the list.
@@ -46,10 +46,7 @@ struct ExceptionBulk: ~Copyable {
     mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int {
         guard let base = bytes.baseAddress else { return 0 }
         let slots = bytes.count / ExceptionEntry.size
-        var run = PackedRun(key: 0, value: 0)
-        var length: UInt64 = 0
-        var oldEnd: UInt64 = 0
-        var newEnd: UInt64 = 0
+        var run = ExceptionRun(old: 0, new: 0, length: 0)
         var highest = highestNew
         var bad = false
         var slot = 0
@@ -65,27 +62,23 @@ struct ExceptionBulk: ~Copyable {
             }
             if usesBits, taken.insert(new) { bad = true }
             highest = max(highest, new)
-            if old == oldEnd, new == newEnd, length > 0, length < ExceptionRun.longest {
-                length &+= 1
+            if run.continues(with: ExceptionRun(old: old, new: new)), run.length &- 1 < ExceptionRun.longest &- 1 {
+                run.length &+= 1
             } else {
-                if length > 0 { add(run, length) }
-                run = PackedRun(key: old << 8, value: new << 8)
-                length = 1
+                if run.length > 0 { add(run) }
+                run = ExceptionRun(old: old, new: new)
             }
-            oldEnd = old &+ 1
-            newEnd = new &+ 1
         }
-        if length > 0 { add(run, length) }
+        if run.length > 0 { add(run) }
         highestNew = highest
         isBad = isBad || bad
         return slot
     }
 
     @inline(__always)
-    private func add(_ run: PackedRun, _ length: UInt64) {
-        let rest = length &- 1
-        olds.add(PackedRun(key: run.key | rest >> 8, value: run.value | rest & 0xff))
-        if !usesBits { news?.add(PackedRun(key: run.value | rest >> 8, value: run.key | rest & 0xff)) }
+    private func add(_ run: ExceptionRun) {
+        olds.add(PackedRun(run))
+        if !usesBits { news?.add(PackedRun(ExceptionRun(old: run.new, new: run.old, length: run.length))) }
     }
 
     /// The table of all that was taken; nil where an exception breaks a rule.

@@ -1,7 +1,7 @@
 /// Exceptions whose chunks follow each other on both sides: `old + i` is at `new + i`.
 struct ExceptionRun: Hashable, Sendable {
     /// The most that one run of a table holds; a longer one is kept as several.
-    static let longest: UInt64 = 1 << 16
+    static let longest: UInt64 = 1 << 15
 
     /// The first chunk on the origin, below 2^56.
     var old: UInt64
@@ -19,9 +19,15 @@ struct ExceptionRun: Hashable, Sendable {
     }
 }
 
-/// A run as two words, which order like the run's first old chunk: 56 bits of a chunk number and 8 bits of the length
-/// less one in each.
+/// A run as two words, which order like the run's first old chunk: 56 bits of a chunk number in each, and below them
+/// 7 and 8 bits of the length less one. A key leaves the highest bit free, so that two can be compared by subtracting.
 struct PackedRun {
+    /// Bits below the chunk number in a key.
+    static let keyBits: UInt64 = 7
+    private static let keyMask: UInt64 = 1 << keyBits - 1
+    private static let valueBits: UInt64 = 8
+    private static let valueMask: UInt64 = 1 << valueBits - 1
+
     /// The old chunk and the upper half of the length.
     var key: UInt64
     /// The new chunk and the lower half of the length.
@@ -36,16 +42,21 @@ struct PackedRun {
     @inline(__always)
     init(_ run: ExceptionRun) {
         let rest = run.length &- 1
-        key = run.old << 8 | rest >> 8
-        value = run.new << 8 | rest & 0xff
+        key = run.old << Self.keyBits | rest >> Self.valueBits
+        value = run.new << Self.valueBits | rest & Self.valueMask
     }
 
     @inline(__always)
     var run: ExceptionRun {
-        ExceptionRun(old: key >> 8, new: value >> 8, length: (key & 0xff) << 8 &+ value & 0xff &+ 1)
+        let rest = (key & Self.keyMask) << Self.valueBits | value & Self.valueMask
+        return ExceptionRun(old: key >> Self.keyBits, new: value >> Self.valueBits, length: rest &+ 1)
     }
 
     /// The largest key of a run that begins at a chunk.
     @inline(__always)
-    static func lastKey(of chunk: UInt64) -> UInt64 { chunk << 8 | 0xff }
+    static func lastKey(of chunk: UInt64) -> UInt64 { chunk << keyBits | keyMask }
+
+    /// The key of the same chunk without a length: the lowest of a run that begins there.
+    @inline(__always)
+    static func firstKey(_ key: UInt64) -> UInt64 { key & ~keyMask }
 }

@@ -53,7 +53,7 @@ extension ExceptionTable {
         for level in 0..<height {
             let index = node.childIndex(key)
             // Below all others: the first key of a node is never above what is below it.
-            if key < node.keys[0] { node.keys[0] = key & ~0xff }
+            if key < node.keys[0] { node.keys[0] = PackedRun.firstKey(key) }
             path[level] = (node, index)
             node = node.child(index)
         }
@@ -89,10 +89,10 @@ extension ExceptionTable {
             right.insert(entry.key, entry.value, at: index - middle)
         }
         // Without the length: what is between a run's chunk and its length belongs to the run.
-        let separator = right.keys[0] & ~0xff
+        let separator = PackedRun.firstKey(right.keys[0])
         if level == 0 {
             let top = TableNode(capacity: TableNode.capacity(for: 2))
-            top.insert(left.keys[0] & ~0xff, left.address, at: 0)
+            top.insert(PackedRun.firstKey(left.keys[0]), left.address, at: 0)
             top.insert(separator, right.address, at: 1)
             root = top
             height += 1

@@ -47,7 +47,7 @@ struct TableBuilder: RunSink, ~Copyable {
 
     private mutating func closeLeaf() {
         leaf.count = leafCount
-        leaves.append(PackedRun(key: leaf.keys[0] & ~0xff, value: leaf.address))
+        leaves.append(PackedRun(key: PackedRun.firstKey(leaf.keys[0]), value: leaf.address))
         leaf = TableNode(capacity: Self.leafFill)
         leafCount = 0
     }

@@ -62,7 +62,9 @@ struct TableNode {
         // Halving without a branch on what was found: the processor has nothing to guess.
         while rest > 1 {
             let half = rest >> 1
-            base = keys[base &+ half &- 1] <= key ? base &+ half : base
+            // All ones where that key is at most `key`: the sign of the difference, for keys have 63 bits.
+            let isBelow = Int(truncatingIfNeeded: Int64(bitPattern: keys[base &+ half &- 1] &- key &- 1) &>> 63)
+            base = base &+ half & isBelow
             rest &-= half
         }
         return rest == 1 && keys[base] <= key ? base &+ 1 : base
