@@ -108,7 +108,8 @@ let package = Package(
             name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "UnixSockets", "TestSupport", system],
             swiftSettings: strict),
         .testTarget(
-            name: "VarlinkTests", dependencies: ["Varlink", "UnixSockets", "TestSupport", system], swiftSettings: strict),
+            name: "VarlinkTests", dependencies: ["Varlink", "UnixSockets", "TestSupport", system], swiftSettings: strict
+        ),
         .testTarget(
             name: "DaemonTests",
             dependencies: ["Daemon", "ControlAPI", "Varlink", "KCopy", "BlockIO", "TestSupport", system, logging],

@@ -30,13 +30,13 @@ final class MergeTarget: Target, SnapshotOwner {
         ]
     }
 
-    var abilities: TargetAbilities {
+    private(set) lazy var abilities = {
         var abilities = TargetAbilities()
         abilities.logicalBlockSectors = max(seat.originDevice.logicalBlockSectors, seat.cowDevice.logicalBlockSectors)
         abilities.canDiscard = seat.line.features.discardZeroesCOW
         abilities.isAlone = true
         return abilities
-    }
+    }()
 
     // MARK: Requests
 

@@ -23,12 +23,12 @@ final class OriginTarget: Target {
     let statusText = ""
     var details: [TargetDetail] { [TargetDetail("snapshots", .number(UInt64(origin.snapshots.count)))] }
 
-    var abilities: TargetAbilities {
+    private(set) lazy var abilities = {
         var abilities = TargetAbilities()
         abilities.logicalBlockSectors = device.logicalBlockSectors
         abilities.isAlone = true
         return abilities
-    }
+    }()
 
     func handle(_ request: BlockRequest) {
         switch request.operation {

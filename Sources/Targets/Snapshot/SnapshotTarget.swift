@@ -19,7 +19,10 @@ final class SnapshotTarget: Target, SnapshotOwner {
     var statusText: String { seat.statusText(mergeFailed: false) }
     var details: [TargetDetail] { seat.details }
 
-    var abilities: TargetAbilities {
+    /// Looked at for every request: kept, and made anew at a resume, which may bring another chunk size.
+    private(set) lazy var abilities = makeAbilities()
+
+    private func makeAbilities() -> TargetAbilities {
         var abilities = TargetAbilities()
         abilities.logicalBlockSectors = max(seat.originDevice.logicalBlockSectors, seat.cowDevice.logicalBlockSectors)
         abilities.preferredSectors = max(8, seat.snapshot?.chunkSectors ?? seat.line.chunkSectors)
@@ -61,7 +64,11 @@ final class SnapshotTarget: Target, SnapshotOwner {
 
     func postsuspend() { seat.suspend() }
     func preresume() throws(TargetError) { try seat.checkResume() }
-    func resume() { seat.resume() }
+    func resume() {
+        seat.resume()
+        abilities = makeAbilities()
+    }
+
     func message(_ words: [String]) throws(TargetError) -> String { try seat.message(words) }
     func destroy(_ done: @escaping () -> Void) { seat.leave(done) }
 }
