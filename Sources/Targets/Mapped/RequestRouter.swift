@@ -8,8 +8,8 @@ import Glibc
 /// is represented by a whole of the router's own, whose range is what has yet to be handed out, and whose parts are handed
 /// out `window` at a time, so that a request of any length takes a limited number of them:
 ///
-///     request ◄─ parent ─ part                          parts of the request: 0
-///     request ◄─ parent ─ whole ◄─ parent ─ part ...    parts of the whole: those that have not ended
+///     request ◄─ parent ─ part
+///     request ◄─ parent ─ whole ◄─ parent ─ part ...
 ///
 /// Where a request is:
 ///
@@ -45,6 +45,7 @@ final class RequestRouter {
     var requeued = RequestList()
     private var stalled = RequestList()
     private var spare: [BlockRequest] = []
+    private var spareWholes: [BlockRequest] = []
 
     init(refusesWrites: Bool, zeroes: @escaping () -> PageMemory?) {
         self.refusesWrites = refusesWrites
@@ -132,7 +133,7 @@ final class RequestRouter {
             isFUA: request.isFUA)
         part.mayUnmap = request.mayUnmap
         part.parent = request
-        request.parts = 0
+        request.parts = 1
         hand(part, to: segment.target)
     }
 
@@ -157,15 +158,11 @@ final class RequestRouter {
 
     private func ended(_ part: BlockRequest) {
         guard let parent = part.parent else { preconditionFailure("a part without a request has ended") }
-        let errno = part.errno
         inFlight -= 1
-        give(part)
+        let errno = part.errno
+        give(part, to: &spare)
         Unmanaged.passUnretained(part).release()
-        if parent.parts == 0 {
-            parent.end(errno)
-        } else {
-            partEnded(of: parent, errno)
-        }
+        parent.partEnded(errno)
         tellDrained()
     }
 
@@ -181,14 +178,18 @@ final class RequestRouter {
         spare.popLast() ?? BlockRequest { [unowned self] in self.ended($0) }
     }
 
-    private func give(_ part: BlockRequest) {
+    private func takeWhole() -> BlockRequest {
+        spareWholes.popLast() ?? BlockRequest { [unowned self] in self.wholeEnded($0) }
+    }
+
+    private func give(_ part: BlockRequest, to spare: inout [BlockRequest]) {
         part.parent = nil
         part.next = nil
         if spare.count < Self.mostSpare { spare.append(part) }
     }
 
     private func split(_ request: BlockRequest) {
-        let whole = takePart()
+        let whole = takeWhole()
         whole.describe(
             request.operation, sector: request.sector, count: request.count, memory: request.memory,
             isFUA: request.isFUA)
@@ -199,7 +200,7 @@ final class RequestRouter {
 
     /// Hands out what is left of a whole without parts, a window at a time.
     private func advance(_ whole: BlockRequest) {
-        repeat {
+        while true {
             // One more than there are, so that it does not end in here.
             whole.parts = 1
             var room = Self.window
@@ -212,15 +213,19 @@ final class RequestRouter {
             whole.parts -= 1
             if whole.parts > 0 { return }
             if whole.count == 0 || whole.partErrno != 0 { return finish(whole) }
-        } while !isBlocked
-        stalled.append(whole)
+            if isBlocked { return stalled.append(whole) }
+        }
+    }
+
+    /// The parts of a whole have ended.
+    private func wholeEnded(_ whole: BlockRequest) {
+        if whole.count == 0 || whole.partErrno != 0 { finish(whole) } else { advance(whole) }
     }
 
     /// Hands out the first part of a range: its length, or 0 where it cannot be, with the reason in the whole.
     private func handNext(_ range: SectorRange, of whole: BlockRequest) -> UInt64 {
         guard let table, range.start < table.sectors else {
-            whole.partErrno = EIO
-            return 0
+            return refuse(whole, EIO)
         }
         let segment = table.segment(at: range.start)
         let treatment = Treatment(whole, segment.target.abilities)
@@ -230,12 +235,10 @@ final class RequestRouter {
         switch treatment.way {
         case .handed, .followed: break
         case .refused(let errno):
-            whole.partErrno = errno
-            return 0
+            return refuse(whole, errno)
         case .written:
             guard let zeroes = zeroes() else {
-                whole.partErrno = ENOMEM
-                return 0
+                return refuse(whole, ENOMEM)
             }
             operation = .write
             count = min(count, UInt64(zeroes.length >> Sector.shift))
@@ -252,11 +255,11 @@ final class RequestRouter {
         return count
     }
 
-    private func partEnded(of whole: BlockRequest, _ errno: Int32) {
-        if whole.partErrno == 0 { whole.partErrno = errno }
-        whole.parts -= 1
-        guard whole.parts == 0 else { return }
-        if whole.count == 0 || whole.partErrno != 0 { finish(whole) } else { advance(whole) }
+    /// Counts a part that could not be handed out. Another one has yet to end.
+    private func refuse(_ whole: BlockRequest, _ errno: Int32) -> UInt64 {
+        whole.parts += 1
+        whole.partEnded(errno)
+        return 0
     }
 
     private func finish(_ whole: BlockRequest) {
@@ -267,7 +270,7 @@ final class RequestRouter {
             whole.parent = request
             return isBlocked ? stalled.append(whole) : flushTargets(for: whole)
         }
-        give(whole)
+        give(whole, to: &spareWholes)
         request.end(errno)
     }
 
@@ -278,7 +281,7 @@ final class RequestRouter {
     // MARK: Flushes
 
     private func flush(_ request: BlockRequest) {
-        let whole = takePart()
+        let whole = takeWhole()
         whole.describe(.flush)
         whole.parent = request
         flushTargets(for: whole)
@@ -300,7 +303,7 @@ final class RequestRouter {
             whole.parts += 1
             hand(part, to: segment.target)
         }
-        partEnded(of: whole, table == nil ? EIO : 0)
+        whole.partEnded(table == nil ? EIO : 0)
     }
 
     // MARK: Again
@@ -310,12 +313,12 @@ final class RequestRouter {
         guard let parent = part.parent else { preconditionFailure("a part without a request was given back") }
         let range = part.range
         let operation = part.operation
-        if parent.parts == 0 {
-            give(part)
+        if parent.parent == nil {
+            give(part, to: &spare)
             return route(parent)
         }
         if operation == .flush {
-            give(part)
+            give(part, to: &spare)
             return handFlushes(of: parent)
         }
         var rest = range
@@ -328,8 +331,8 @@ final class RequestRouter {
             let count = handNext(rest, of: parent)
             rest = SectorRange(start: rest.start + count, count: rest.count - count)
         }
-        give(part)
-        partEnded(of: parent, 0)
+        give(part, to: &spare)
+        parent.partEnded(0)
     }
 }
 
