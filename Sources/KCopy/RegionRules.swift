@@ -80,7 +80,7 @@ enum RegionRules {
             throw CopyError(.accessDenied, device.path, .notPermitted, "\(role()) is not open for writing")
         }
         let (end, overflow) = range.start.addingReportingOverflow(range.count)
-        guard !overflow, end <= device.sectors else {
+        guard !overflow, end <= device.sectors || end <= grown(device) else {
             throw CopyError(
                 .outOfRange, device.path, .invalidArgument,
                 "\(role()) needs sectors \(range.start)+\(range.count), and the device has \(device.sectors)")
@@ -92,6 +92,13 @@ enum RegionRules {
                 "\(role()), sectors \(range.start)+\(range.count), does not fall on blocks of \(block) sectors (\(device.geometry.logicalBlockSize) bytes)"
             )
         }
+    }
+
+    /// Size in sectors of a device that may have grown since it was opened.
+    private static func grown(_ device: BlockDevice) -> UInt64 {
+        guard (try? device.beginUse()) != nil else { return 0 }
+        defer { device.endUse() }
+        return (try? device.currentSectors()) ?? 0
     }
 
     private static func checkOverlaps(_ regions: [IORegion], hasSource: Bool) throws(CopyError) {
