@@ -174,6 +174,9 @@ extension MappedDevice {
     private func told(_ event: TargetEvent) {
         if event.isKernels { events.raise() }
         events.tell(.target(event))
+        guard event.kind == .detached else { return }
+        // A snapshot that has ended goes with its last user. The target is in the middle of something.
+        host.environment.later { [weak self] in self?.remove(deferred: true) { _ in } }
     }
 
     /// Has a table of the same size that fails all I/O take the place of both tables.
