@@ -1,4 +1,3 @@
-import Glibc
 import Synchronization
 public import SystemPackage
 
@@ -60,7 +59,6 @@ public final class BlockDevice: Sendable {
         var detach: [@Sendable (UInt64) -> Void] = []
     }
     private let state = Mutex(State())
-    private let size: Atomic<UInt64>
     private static let lastID = Atomic<UInt64>(0)
 
     init(
@@ -71,7 +69,6 @@ public final class BlockDevice: Sendable {
         self.kind = kind
         self.access = access
         self.geometry = geometry
-        size = Atomic(geometry.sectors)
         self.identity = identity
         self.descriptor = descriptor
         self.claim = claim
@@ -80,18 +77,8 @@ public final class BlockDevice: Sendable {
 
     deinit { close() }
 
-    /// Size in sectors: as it was when the device was opened, or when `readSize()` was called last.
-    public var sectors: UInt64 { size.load(ordering: .relaxed) }
-
-    /// Asks the device for its size, which may have changed: what `sectors` answers from now on. What the system does not
-    /// answer changes nothing.
-    @discardableResult
-    public func readSize() -> UInt64 {
-        // Works for both kinds; positions of the descriptor are used by nobody.
-        let bytes = lseek(descriptor.rawValue, 0, SEEK_END)
-        if bytes >= 0 { size.store(UInt64(bytes) >> UInt64(Sector.shift), ordering: .relaxed) }
-        return sectors
-    }
+    /// Size in sectors.
+    public var sectors: UInt64 { geometry.sectors }
     /// Whether reads are allowed.
     public var isReadable: Bool { access != .writeOnly }
     /// Whether writes are allowed.

@@ -236,21 +236,3 @@ struct ClaimTests {
         }
     }
 }
-
-@Suite("The size of an open device")
-struct SizeTests {
-    let directory: TemporaryDirectory
-
-    init() throws { directory = try TemporaryDirectory() }
-
-    @Test("is what it was at the beginning, until it is asked for anew")
-    func grows() throws {
-        let path = try directory.image("image", contents: [UInt8](repeating: 0, count: 1 << 20))
-        let device = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
-        #expect(truncate(path, 3 << 20) == 0)
-        #expect(device.sectors == 2048)
-        #expect(device.readSize() == 6144)
-        #expect(device.sectors == 6144)
-        device.close()
-    }
-}
