@@ -12,6 +12,8 @@ final class PendingRun {
     var followers: [BlockRequest] = []
     /// Writes to the origin: each is told when the chunks are safe, or lost.
     var originWrites: [OriginWrite] = []
+    /// Told when the chunks are safe, or lost.
+    var whenOver: [() -> Void] = []
 
     init(_ run: ExceptionRun) {
         self.run = run

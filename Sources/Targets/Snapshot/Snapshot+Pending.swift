@@ -46,6 +46,7 @@ extension Snapshot {
             writeStore(follower, follower.range, to: place)
         }
         for write in run.originWrites { write.oneIsSafe() }
+        for done in run.whenOver { done() }
         checkDrained()
     }
 
@@ -54,6 +55,7 @@ extension Snapshot {
         forget(run)
         run.filler?.partEnded(EIO)
         for follower in run.followers { follower.end(EIO) }
+        for done in run.whenOver { done() }
         // What was read of the origin for the snapshot before is still to be the old data.
         originReads.whenClear({ $0.overlaps(run.chunks) }) { [self] in
             for write in run.originWrites { write.oneIsSafe() }

@@ -56,6 +56,8 @@ final class Snapshot {
     private var lastFill: UInt64 = 0
     private var whenDrained: [() -> Void] = []
     private var whenNonePending: [() -> Void] = []
+    /// All parts there are: a transfer under way does not hold the part that it belongs to.
+    private var parts: [SnapshotPart] = []
     private var freeParts: [SnapshotPart] = []
 
     init(
@@ -91,7 +93,12 @@ final class Snapshot {
     // MARK: Transfers
 
     /// A part that is not in use.
-    func takePart() -> SnapshotPart { freeParts.popLast() ?? SnapshotPart(self) }
+    func takePart() -> SnapshotPart {
+        if let part = freeParts.popLast() { return part }
+        let part = SnapshotPart(self)
+        parts.append(part)
+        return part
+    }
 
     func give(_ part: SnapshotPart) {
         part.request = nil
@@ -130,7 +137,15 @@ final class Snapshot {
     }
 
     /// Another target uses it from now on, which has opened the devices by itself.
-    func move(origin: any TargetDevice, cow: any TargetDevice, length: UInt64) {
+    /// - Parameter left: called when nothing uses the devices any more that it had before: writes to the origin may have
+    ///   started copies that are under way.
+    func move(origin: any TargetDevice, cow: any TargetDevice, length: UInt64, left: @escaping () -> Void) {
+        var runs: [ObjectIdentifier: PendingRun] = [:]
+        for run in pending.values { runs[ObjectIdentifier(run)] = run }
+        let users = Countdown(runs.count + 1, left)
+        for run in runs.values { run.whenOver.append { users.one() } }
+        // The header of an invalid snapshot may be on its way.
+        if isValid { users.one() } else { store.whenIdle { users.one() } }
         self.origin = origin
         self.cow = cow
         self.length = length

@@ -21,7 +21,8 @@ struct SnapshotPlan: TargetPlan {
 
     var devices: [PlannedDevice] {
         [
-            PlannedDevice(words.origin, isWritten: merges),
+            // Discards that are passed down change the origin.
+            PlannedDevice(words.origin, isWritten: merges || words.features.discardPassdownOrigin),
             // A read-only snapshot has to keep what its origin loses all the same.
             PlannedDevice(words.cow, isWritten: true, followsTable: false),
         ]

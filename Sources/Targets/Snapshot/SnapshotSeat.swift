@@ -23,6 +23,10 @@ final class SnapshotSeat {
     private(set) var hasResumed = false
     /// Whether the snapshot has gone to another seat.
     private(set) var isVacated = false
+    /// How many of the snapshots that have moved on still use the devices of this seat.
+    private var usersOfDevices = 0
+    /// Gives the devices back, when nobody uses them any more.
+    private var leaving: (() -> Void)?
     /// Told what happens to the snapshot.
     weak var owner: (any SnapshotOwner)?
 
@@ -94,8 +98,16 @@ final class SnapshotSeat {
         source.snapshot = nil
         source.isVacated = true
         self.snapshot = snapshot
-        snapshot.move(origin: originDevice, cow: cowDevice, length: length)
+        source.usersOfDevices += 1
+        snapshot.move(origin: originDevice, cow: cowDevice, length: length) { source.devicesWereLeft() }
         settle(snapshot)
+    }
+
+    private func devicesWereLeft() {
+        usersOfDevices -= 1
+        guard usersOfDevices == 0, let finish = leaving else { return }
+        leaving = nil
+        finish()
     }
 
     func suspend() { isSuspended = true }
@@ -111,7 +123,10 @@ final class SnapshotSeat {
             cowDevice.release()
             done()
         }
-        guard let snapshot else { return finish() }
+        guard let snapshot else {
+            if usersOfDevices == 0 { finish() } else { leaving = finish }
+            return
+        }
         self.snapshot = nil
         origin.remove(snapshot)
         snapshot.owner = nil
