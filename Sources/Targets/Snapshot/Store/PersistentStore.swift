@@ -270,7 +270,7 @@ final class PersistentStore: ExceptionStore {
     }
 
     func whenIdle(_ body: @escaping () -> Void) {
-        if isCommitting || isNoting || !waiting.isEmpty { idle.append(body) } else { body() }
+        if isIdle { body() } else { idle.append(body) }
     }
 
     func move(to device: any TargetDevice, _ exceptions: ExceptionTable) {
@@ -282,10 +282,11 @@ final class PersistentStore: ExceptionStore {
     }
 
     private func becomeIdle() {
-        var bodies: [() -> Void] = []
-        swap(&bodies, &idle)
-        for body in bodies { body() }
+        // One of those who wait may begin something that the next ones have to wait for.
+        while isIdle, !idle.isEmpty { idle.removeFirst()() }
     }
+
+    private var isIdle: Bool { !isCommitting && !isNoting && waiting.isEmpty }
 
     // MARK: Merging
 

@@ -1,0 +1,24 @@
+import BlockIO
+import Targets
+import Testing
+
+@Suite("A snapshot that is removed")
+struct SnapshotRemovalTests {
+    @Test("gives its store back only when the header of an invalid store has been written")
+    func headerIsWritten() throws {
+        // Room for two chunks.
+        let fixture = try SnapshotFixture("P 8", store: 32)
+        try fixture.write(fixture.snapshot, 0, 8, tag: 500)
+        var isRemoved = false
+        // Whoever is told that the last write has ended writes to the origin, for which there is no room any more.
+        fixture.snapshot.start(.write, 8, 8, tags: Array(600..<608)) { _ in
+            fixture.origin.start(.write, 40, 8, tags: Array(700..<708))
+        }
+        fixture.simulator.perform { fixture.snapshot.device.remove { _ in isRemoved = true } }
+        try fixture.simulator.run { isRemoved }
+        try fixture.simulator.settle()
+        #expect(fixture.simulator.violations == [])
+        #expect(fixture.store.bytes(at: 0, count: 8) == [0x53, 0x6E, 0x41, 0x70, 0, 0, 0, 0])
+        #expect(try fixture.tags(fixture.origin, 40, 8) == Array(700..<708))
+    }
+}
