@@ -68,7 +68,7 @@ final class SnapshotRun {
         if let first = mismatches.first { throw Mismatch(description: first) }
     }
 
-    private func perform(_ step: SnapshotProgram.Step) throws {
+    func perform(_ step: SnapshotProgram.Step) throws {
         switch step {
         case .write(let device, let sector, let count, let isFUA):
             startWrite(device, sector, count, isFUA: isFUA)

@@ -105,6 +105,11 @@ struct SectorContent {
         return result ?? base[sector]
     }
 
+    /// What is there after a power cut just before a moment, as a new beginning.
+    func afterCut(before moment: Int) -> SectorContent {
+        SectorContent(base.indices.map { legal($0, afterCutBefore: moment) })
+    }
+
     /// Forgets what no longer matters; nothing may be under way.
     mutating func collapse() {
         for sector in history.indices where !history[sector].isEmpty {

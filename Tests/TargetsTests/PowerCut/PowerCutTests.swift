@@ -1,0 +1,86 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import Targets
+
+@Suite("A power cut at any moment")
+struct PowerCutTests {
+    private typealias Step = SnapshotProgram.Step
+
+    private static let seconds = getenv("UCOPYD_MODEL_SECONDS").flatMap { Double(String(cString: $0)) } ?? 0
+    private static let first = getenv("UCOPYD_MODEL_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
+
+    /// Programs of writes with a few snapshots of which none runs full.
+    private func program(_ seed: UInt64, merges: Bool) -> (setup: [Step], window: [Step], world: SnapshotProgram.World)
+    {
+        var numbers = SeededNumbers(seed)
+        func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &numbers)] }
+        let sectors: UInt64 = pick([70, 96, 130])
+        let world = SnapshotProgram.World(
+            originSectors: sectors, lineSectors: sectors, block: 1, canDiscard: true, overlaps: pick([false, true]))
+        func write(_ devices: [Int]) -> Step {
+            .write(
+                device: pick(devices), sector: UInt64.random(in: 0..<sectors, using: &numbers),
+                count: pick([1, 3, 8, 16, 33]), isFUA: pick([false, false, true]))
+        }
+        var setup: [Step] = []
+        let slots = merges ? [1, 2] : pick([[1], [1, 2]])
+        for slot in slots {
+            let chunk: UInt64 = pick([1, 1, 8, 16])
+            // Room for everything twice: chunks that had no slot yet when the power was cut stay holes.
+            let all = 2 * sectors / chunk
+            let wish = SnapshotProgram.Wish(
+                chunk: chunk, store: pick(["P", "PO"]), features: [], excess: 0,
+                storeChunks: all + 8 + all / (chunk * 32), policy: nil)
+            setup += [.take(slot: slot, wish)]
+            for _ in 0..<Int.random(in: 0..<6, using: &numbers) { setup.append(write([0, 0, slot])) }
+        }
+        if merges { for _ in 0..<6 { setup.append(write([1])) } }
+        var window: [Step] = []
+        for _ in 0..<Int.random(in: 6..<30, using: &numbers) {
+            switch Int.random(in: 0..<10, using: &numbers) {
+            case 0..<5: window.append(write([0, 0] + slots))
+            case 5: window.append(.flush(device: pick([0] + slots)))
+            default: window.append(.wait(Int.random(in: 1..<15, using: &numbers)))
+            }
+        }
+        return (setup, window, world)
+    }
+
+    private func check(_ seed: UInt64, merges: Bool) throws {
+        let (setup, window, world) = program(seed, merges: merges)
+        let cut = try PowerCutRun(SnapshotProgram(seed: seed, world: world, steps: setup))
+        for step in setup { try cut.run.perform(step) }
+        try cut.begin()
+        if merges { try cut.merge(1) }
+        for step in window { try cut.run.perform(step) }
+        if seed % 3 == 0 { try cut.run.simulator.settle() }
+        var numbers = SeededNumbers(seed &* 7)
+        let moments = cut.first...cut.recording.moment + 1
+        for moment in moments {
+            let style = CutStyle.allCases.randomElement(using: &numbers) ?? .some
+            try cut.check(cutBefore: moment, style: style, constructs: Int.random(in: 0..<8, using: &numbers) == 0)
+        }
+    }
+
+    private func checkAll(_ count: UInt64, merges: Bool) {
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(Self.seconds)
+        var seed = Self.first
+        while seed < Self.first + count || clock.now < end {
+            do { try check(seed, merges: merges) } catch {
+                let (setup, window, world) = program(seed, merges: merges)
+                Issue.record("seed \(seed), \(world)\nsetup \(setup)\nwindow \(window)\n\(error)")
+                return
+            }
+            seed += 1
+        }
+    }
+
+    @Test("loses nothing that was made durable, and shows no snapshot what was written to the origin later")
+    func writes() { checkAll(60, merges: false) }
+
+    @Test("during a merge leaves the snapshot's content, whatever part of it has been merged")
+    func merges() { checkAll(60, merges: true) }
+}
