@@ -116,10 +116,7 @@ final class Origin {
 
     private func start(_ write: OriginWrite, _ request: BlockRequest) {
         guard let device = write.device else { return ended(write, 0) }
-        write.transfer.describe(
-            request.operation, sector: request.sector, count: request.count, memory: request.memory,
-            isFUA: request.isFUA)
-        device.start(write.transfer)
+        write.start(request, on: device)
     }
 
     func ended(_ write: OriginWrite, _ errno: Int32) {

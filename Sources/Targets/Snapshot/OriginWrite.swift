@@ -10,11 +10,26 @@ final class OriginWrite {
     var sender: AnyObject?
     /// Where it goes; nil where nothing is written.
     var device: (any TargetDevice)?
-    let transfer = DeviceIO()
+    private let transfer = DeviceIO()
+    /// Itself, while its transfer is under way: nobody else has it then.
+    private var underWay: OriginWrite?
 
     init(_ origin: Origin) {
         self.origin = origin
-        transfer.ended = { [unowned self] transfer in self.origin.ended(self, transfer.errno) }
+        transfer.ended = { [unowned self] transfer in
+            let write = underWay ?? self
+            underWay = nil
+            write.origin.ended(write, transfer.errno)
+        }
+    }
+
+    /// Writes the request's data.
+    func start(_ request: BlockRequest, on device: any TargetDevice) {
+        transfer.describe(
+            request.operation, sector: request.sector, count: request.count, memory: request.memory,
+            isFUA: request.isFUA)
+        underWay = self
+        device.start(transfer)
     }
 
     /// One of the runs is safe, or its snapshot has been lost.

@@ -19,10 +19,22 @@ final class SnapshotPart {
     var kind = Kind.storeRead
     /// The request that it is a part of.
     var request: BlockRequest?
+    /// Itself, while its transfer is under way: nobody else has it then.
+    private var underWay: SnapshotPart?
 
     init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
-        transfer.ended = { [unowned self] transfer in self.snapshot.ended(self, transfer.errno) }
+        transfer.ended = { [unowned self] transfer in
+            let part = underWay ?? self
+            underWay = nil
+            part.snapshot.ended(part, transfer.errno)
+        }
+    }
+
+    /// Starts its transfer, which has been described.
+    func start(on device: any TargetDevice) {
+        underWay = self
+        device.start(transfer)
     }
 }
 
@@ -33,13 +45,13 @@ extension Snapshot {
         part.request = request
         request.parts += 1
         switch kind {
-        case .storeRead: cow.start(part.transfer)
+        case .storeRead: part.start(on: cow)
         case .storeWrite:
             storeWrites.begin(part.tracked, chunks)
-            cow.start(part.transfer)
+            part.start(on: cow)
         case .originRead:
             originReads.begin(part.tracked, chunks)
-            origin.start(part.transfer)
+            part.start(on: origin)
         }
     }
 
