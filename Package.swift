@@ -70,7 +70,8 @@ let package = Package(
             name: "ucopyd", dependencies: ["Daemon", "BlockIO", "ControlAPI", system, arguments, logging],
             swiftSettings: strict, linkerSettings: [.unsafeFlags(["-use-ld=lld"], .when(configuration: .release))]),
         .executableTarget(
-            name: "ucopyctl", dependencies: ["KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system, arguments],
+            name: "ucopyctl",
+            dependencies: ["Targets", "KCopy", "BlockIO", "CLinux", "ControlAPI", "Varlink", system, arguments],
             swiftSettings: strict,
             // A program for one short job: linked dynamically it would spend half of its time in the dynamic linker.
             linkerSettings: [

@@ -6,17 +6,26 @@ public import Varlink
 public enum ControlError: Error, Sendable, CustomStringConvertible {
     /// The daemon refused, with an error of `io.ucopyd.Copy`.
     case failure(CopyInterface.Failure)
+    /// The daemon refused, with an error of `io.ucopyd.Target`.
+    case target(TargetInterface.Failure)
     /// The daemon replied with another interface's error: the standard ones, such as
     /// `org.varlink.service.PermissionDenied`.
     case reply(VarlinkError)
     /// The daemon could not be reached, or went away.
     case connection(VarlinkConnectionError)
 
-    init(_ error: VarlinkCallError) {
+    /// What a call's error means, whichever interface it belongs to.
+    public init(_ error: VarlinkCallError) {
         switch error {
         case .connection(let error): self = .connection(error)
         case .reply(let error):
-            if let failure = CopyInterface.Failure(error) { self = .failure(failure) } else { self = .reply(error) }
+            if let failure = CopyInterface.Failure(error) {
+                self = .failure(failure)
+            } else if let failure = TargetInterface.Failure(error) {
+                self = .target(failure)
+            } else {
+                self = .reply(error)
+            }
         }
     }
 
@@ -24,6 +33,7 @@ public enum ControlError: Error, Sendable, CustomStringConvertible {
     public var errno: Int32 {
         switch self {
         case .failure(let failure): failure.errno
+        case .target(let failure): failure.errno
         case .reply(let error):
             switch error {
             case .permissionDenied: EACCES
@@ -37,10 +47,11 @@ public enum ControlError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .failure(let failure): failure.description
+        case .target(let failure): failure.description
         case .connection(let error): error.description
         case .reply(let error):
             if error == .permissionDenied {
-                "ucopyd: permission denied: only the daemon's own user may name devices by path"
+                "ucopyd: permission denied: only the daemon's own user may name devices by path or change mapped devices"
             } else {
                 "ucopyd: \(error)"
             }

@@ -145,7 +145,7 @@ final class HostedClient: CopyBackend {
         // An argument is wrong, whatever resource's number says how.
         case .failure(.refused(_, _, ENOSPC)):
             return CallError(.invalidArgument)
-        case .failure, .reply:
+        case .failure, .target, .reply:
             return CallError(Errno(rawValue: error.errno))
         }
     }

@@ -41,6 +41,7 @@ extension Failure {
     init(_ error: ControlError, _ operation: String) {
         switch error {
         case .failure(let failure): self.init(failure, operation)
+        case .target(let failure): self.init(failure, operation)
         case .reply: self.init(detail: "\(error)", operation)
         case .connection(let error): self.init(error.object, operation, Self.reason(error))
         }
@@ -54,6 +55,17 @@ extension Failure {
         case .limitExceeded(let what, let limit):
             self.init("ucopyd", operation, "\(what): the limit of \(limit) is reached")
         case .noSuchClient, .noSuchDevice, .stopping: self.init(detail: "\(failure)", operation)
+        }
+    }
+
+    private init(_ failure: TargetInterface.Failure, _ operation: String) {
+        switch failure {
+        case .noSuchDevice(let device): self.init(device, operation, "no such device")
+        case .exists(let object, let reason): self.init(object, operation, reason)
+        case .inUse(let device, let clients):
+            self.init(device, operation, "it is in use by \(Human.plural(clients, "client"))")
+        case .failed(let object, let operation, let reason, _): self.init(object, operation, reason)
+        case .stopping: self.init(detail: "\(failure)", operation)
         }
     }
 

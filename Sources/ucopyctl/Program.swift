@@ -27,7 +27,7 @@ enum Program {
     /// A line that begins with a verb is given to that verb alone, which takes a third of the time: small copies are over
     /// in less. Whatever that does not accept (help, completion scripts, misuse) goes the whole way, which words it.
     private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
-        if let verb = Root.verbs.first(where: { $0.configuration.commandName == arguments.first }),
+        if let word = arguments.first, let verb = Root.verb(word),
             let command = try? verb.parseAsRoot(Array(arguments.dropFirst()))
         {
             return command
@@ -42,7 +42,7 @@ enum Program {
             words = words.dropFirst(word == "--socket" ? 2 : 1)
         }
         guard let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
-        return Root.verbs.contains { $0._commandName == word } ? nil : word
+        return Root.verb(word) == nil ? word : nil
     }
 
     /// Ends what the parser ended: help and completion scripts on standard output, misuse in one
@@ -55,7 +55,7 @@ enum Program {
                     status: .usage))
             return ExitStatus.usage.rawValue
         }
-        let verb = arguments.first { argument in Root.verbs.contains { $0._commandName == argument } }
+        let verb = arguments.first { Root.verb($0) != nil }
         guard !Root.exitCode(for: error).isSuccess else {
             do {
                 try StandardStreams.print(Root.fullMessage(for: error))
@@ -79,15 +79,23 @@ struct Root: ParsableCommand {
 
     static let verbs: [any ParsableCommand.Type] = [
         CopyCommand.self, ZeroCommand.self, JobsCommand.self, CancelCommand.self, RateCommand.self,
-        VersionCommand.self, CallCommand.self, IntrospectCommand.self,
+        CreateCommand.self, RemoveCommand.self, SuspendCommand.self, ResumeDeviceCommand.self, ReloadCommand.self,
+        ClearCommand.self, RenameCommand.self, MessageCommand.self, StatusCommand.self, TableCommand.self,
+        InfoCommand.self, LsCommand.self, TargetsCommand.self, DepsCommand.self, WaitCommand.self, EventsCommand.self,
+        StoreCommand.self, VersionCommand.self, CallCommand.self, IntrospectCommand.self,
     ]
+
+    /// The verb of this name.
+    static func verb(_ word: String) -> (any ParsableCommand.Type)? {
+        verbs.first { $0.configuration.commandName == word || $0.configuration.aliases.contains(word) }
+    }
 
     /// What there is to choose from.
     static var verbNames: String { verbs.map { $0._commandName }.joined(separator: ", ") }
 
     static let configuration = CommandConfiguration(
         commandName: "ucopyctl",
-        abstract: "Copies between block devices, and commands the copy daemon.",
+        abstract: "Copies between block devices, serves mapped ones, and commands the daemon that does it.",
         version: versionText,
         subcommands: verbs)
 
@@ -101,9 +109,12 @@ struct Root: ParsableCommand {
 extension CommandConfiguration {
     /// What a verb is. Naming the command above it spares each run a search for requests of completion scripts, which are
     /// that command's.
-    static func verb(_ name: String, abstract: String, discussion: String = "") -> CommandConfiguration {
+    static func verb(
+        _ name: String, abstract: String, discussion: String = "",
+        subcommands: [any ParsableCommand.Type] = [], aliases: [String] = []
+    ) -> CommandConfiguration {
         CommandConfiguration(
             commandName: name, _superCommandName: "ucopyctl", abstract: abstract, discussion: discussion,
-            version: Root.versionText)
+            version: Root.versionText, subcommands: subcommands, aliases: aliases)
     }
 }
