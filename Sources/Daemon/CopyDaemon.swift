@@ -36,9 +36,11 @@ public final class CopyDaemon: Service {
     ///   jobs do not end.
     public func run() async throws {
         let service = try startLanes()
+        let rooms = try startRooms(service)
         let control = CopyControl(service: service, limits: configuration.limits, logger: logger)
-        let (varlink, socket) = try serve(control)
-        let watchdog = ServiceManager.watchdogInterval.map { Watchdog(control, interval: $0) }
+        let targets = TargetControl(rooms: rooms, folder: configuration.exports, logger: logger)
+        let (varlink, socket) = try serve([try control.makeInterface(), try targets.makeInterface()])
+        let watchdog = ServiceManager.watchdogInterval.map { Watchdog(control, targets, interval: $0) }
         ServiceManager.ready(status: "engine \(service.engineName), \(socket)")
         logger.notice("ready", metadata: ["socket": "\(socket)"])
 
@@ -46,12 +48,18 @@ public final class CopyDaemon: Service {
         try? await gracefulShutdown()
 
         ServiceManager.stopping()
+        async let areDevicesGone = stop(targets)
         let hanging = await stop(control)
+        let hasStoppedServing = await areDevicesGone
         await close(varlink)
         withExtendedLifetime(watchdog) {}
         guard hanging == 0 else {
             throw DaemonError("\(hanging) clients", "stop", "I/O of their cancelled jobs does not end")
         }
+        guard hasStoppedServing else {
+            throw DaemonError("mapped devices", "remove", "their I/O does not end")
+        }
+        rooms.stop()
         service.shutdown()
         logger.notice("stopped")
     }
@@ -69,19 +77,32 @@ public final class CopyDaemon: Service {
         }
     }
 
+    private func startRooms(_ service: CopyService) throws(DaemonError) -> QueueRooms {
+        do throws(BlockError) {
+            return try QueueRooms(engine: configuration.engine, service: service, group: Self.group)
+        } catch {
+            throw DaemonError("engine \(configuration.engine.rawValue)", "start a queue thread", "\(error)")
+        }
+    }
+
     // MARK: Sockets
 
+    /// The group of sockets. Machines without it leave them to the daemon's own.
+    private static var group: UInt32? { getgrnam("disk").map { $0.pointee.gr_gid } }
+
     /// Listens. Answers what on, in words as well.
-    private func serve(_ control: CopyControl) throws -> (VarlinkService, socket: String) {
+    private func serve(_ interfaces: [VarlinkInterface]) throws -> (VarlinkService, socket: String) {
         let logger = logger
         let varlink = VarlinkService(
             info: VarlinkServiceInfo(
                 vendor: "ucopyd", product: "ucopyd", version: Release.version,
                 url: ""),
-            interfaces: [try control.makeInterface()],
+            interfaces: interfaces,
             onEvent: EventLog(logger).note)
         do {
             let sockets = try ServiceManager.takeSockets()
+            try makeDirectory(configuration.runtimeDirectory)
+            try makeDirectory(configuration.exports)
             for socket in sockets { try varlink.listen(descriptor: socket) }
             guard sockets.isEmpty else { return (varlink, "passed by the service manager") }
             try listen(varlink)
@@ -95,9 +116,7 @@ public final class CopyDaemon: Service {
     }
 
     private func listen(_ varlink: VarlinkService) throws {
-        try makeRuntimeDirectory()
-        // Machines without the group leave the socket to the daemon's own.
-        let group = getgrnam("disk").map { $0.pointee.gr_gid }
+        let group = Self.group
         let mode: FilePermissions = [.ownerReadWrite, .groupReadWrite]
         do throws(VarlinkConnectionError) {
             try varlink.listen(path: configuration.socket, mode: mode, group: group)
@@ -108,10 +127,16 @@ public final class CopyDaemon: Service {
         }
     }
 
-    private func makeRuntimeDirectory() throws(DaemonError) {
-        let path = configuration.runtimeDirectory.string
-        guard mkdir(path, 0o755) != 0, errno != EEXIST else { return }
-        throw DaemonError(path, "make the runtime directory", "\(Errno(rawValue: errno))")
+    /// Makes a folder that everybody may look into, unless it is there; what is in it has rights of its own.
+    private func makeDirectory(_ path: FilePath) throws(DaemonError) {
+        if mkdir(path.string, 0o755) != 0 {
+            guard errno != EEXIST else { return }
+            throw DaemonError(path.string, "make a directory", "\(Errno(rawValue: errno))")
+        }
+        // The mask may have taken rights away.
+        guard chmod(path.string, 0o755) == 0 else {
+            throw DaemonError(path.string, "set the mode", "\(Errno(rawValue: errno))")
+        }
     }
 
     // MARK: The end
@@ -126,6 +151,21 @@ public final class CopyDaemon: Service {
             control.stop(configuration.stopPolicy, timeout: configuration.stopTimeout) { hanging in
                 continuation.resume(returning: hanging)
             }
+        }
+    }
+
+    /// Removes the mapped devices; false where that takes longer than their I/O may take to end.
+    private func stop(_ targets: TargetControl) async -> Bool {
+        await withCheckedContinuation { continuation in
+            let isAnswered = Atomic<Bool>(false)
+            let answer: @Sendable (Bool) -> Void = { isDone in
+                if !isAnswered.exchange(true, ordering: .relaxed) { continuation.resume(returning: isDone) }
+            }
+            Task {
+                await targets.stop()
+                answer(true)
+            }
+            targets.board.queue.asyncAfter(deadline: .now() + CopyControl.cancelTimeout) { answer(false) }
         }
     }
 

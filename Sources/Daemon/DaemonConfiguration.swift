@@ -4,7 +4,7 @@ public import SystemPackage
 
 /// How the daemon is to run.
 public struct DaemonConfiguration: Sendable {
-    /// Where the socket `io.ucopyd` goes; made where it is missing.
+    /// Where the socket `io.ucopyd` and the folder `nbd` go; made where it is missing.
     public var runtimeDirectory = ControlSocket.defaultRuntimeDirectory
     /// How I/O is done.
     public var engine = EngineChoice.auto
@@ -22,4 +22,6 @@ public struct DaemonConfiguration: Sendable {
 
     /// The socket.
     public var socket: FilePath { runtimeDirectory.appending(ControlSocket.fileName) }
+    /// Where the sockets of mapped devices go; made where it is missing.
+    public var exports: FilePath { runtimeDirectory.appending("nbd") }
 }

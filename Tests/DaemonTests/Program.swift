@@ -9,6 +9,7 @@ final class Box<T: Sendable>: Sendable {
     init(_ value: T) { self.value = Mutex(value) }
     func get() -> T { value.withLock { $0 } }
     func set(_ new: T) { value.withLock { $0 = new } }
+    func change(_ body: (inout T) -> Void) { value.withLock { body(&$0) } }
 }
 
 /// Another process, killed with the object.

@@ -88,7 +88,9 @@ struct ImageFile: Sendable {
 final class TestDaemon: Sendable {
     let directory: TemporaryDirectory
     let control: CopyControl
+    let targets: TargetControl
     let socket: FilePath
+    private let rooms: QueueRooms
     private let service: CopyService
     private let varlink: VarlinkService
 
@@ -100,9 +102,13 @@ final class TestDaemon: Sendable {
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         control = CopyControl(service: service, limits: limits, logger: logger)
+        rooms = try QueueRooms(engine: engine, service: service, group: nil)
+        let exports = directory.path.appending("nbd")
+        try FileManager.default.createDirectory(atPath: exports.string, withIntermediateDirectories: false)
+        targets = TargetControl(rooms: rooms, folder: exports, logger: logger)
         varlink = VarlinkService(
             info: VarlinkServiceInfo(vendor: "test", product: "test", version: "0", url: ""),
-            interfaces: [try control.makeInterface()])
+            interfaces: [try control.makeInterface(), try targets.makeInterface()])
         try varlink.listen(path: socket, mode: [.ownerReadWrite])
     }
 
@@ -115,8 +121,14 @@ final class TestDaemon: Sendable {
             done.signal()
         }
         done.wait()
+        Task { [targets] in
+            await targets.stop()
+            done.signal()
+        }
+        done.wait()
         varlink.shutdown { done.signal() }
         done.wait()
+        rooms.stop()
         if left.get() == 0 { service.shutdown() }
         return left.get()
     }
