@@ -117,7 +117,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["ucopyctl", "BlockIO", "ControlAPI", "KCopy", "TestSupport", system],
+            dependencies: ["ucopyctl", "Targets", "BlockIO", "ControlAPI", "KCopy", "TestSupport", system],
             swiftSettings: strict),
         // Tests of the C library compile and run C programs against the built product; they link nothing of it.
         .testTarget(name: "KCopydTests", dependencies: ["TestSupport"], exclude: ["Programs"], swiftSettings: strict),

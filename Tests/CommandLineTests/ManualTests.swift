@@ -6,7 +6,13 @@ struct ManualTests {
     private static let page = FilePath(#filePath).removingLastComponent().removingLastComponent()
         .removingLastComponent()
         .appending("Docs/ucopyctl.8")
-    private static let verbs = ["copy", "zero", "jobs", "cancel", "rate", "version", "call", "introspect"]
+    private static let verbs = [
+        "copy", "zero", "jobs", "cancel", "rate", "create", "remove", "suspend", "resume", "reload", "clear", "rename",
+        "message", "status", "table", "info", "ls", "targets", "deps", "wait", "events", "store", "version", "call",
+        "introspect",
+    ]
+    /// What the verb store does.
+    private static let storeVerbs = ["check", "dump", "repair"]
 
     /// The long options in a text, found by how they begin.
     private func options(in text: String, after mark: String) -> Set<String> {
@@ -23,6 +29,10 @@ struct ManualTests {
         for verb in Self.verbs {
             helped.formUnion(options(in: try ctl(verb, "--help").output, after: "--"))
             #expect(page.contains("\n.It Cm \(verb)\n"), "\(verb)")
+        }
+        for verb in Self.storeVerbs {
+            helped.formUnion(options(in: try ctl("store", verb, "--help").output, after: "--"))
+            #expect(page.contains("\n.Cm \(verb)\n"), "store \(verb)")
         }
         // In the page, `Fl -name` in a tag or in the synopsis.
         let flags = page.split(separator: "\n").filter { $0.contains("Fl ") || $0.contains(", -") }.joined(
