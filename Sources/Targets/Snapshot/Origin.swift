@@ -8,8 +8,6 @@ final class Origin {
     private(set) var snapshots: [Snapshot] = []
     /// How many targets use it as theirs.
     var users = 0
-    /// All writes there are: a transfer under way does not hold the write that it belongs to.
-    private var writes: [OriginWrite] = []
     private var free: [OriginWrite] = []
 
     init(identity: DeviceIdentity) {
@@ -40,19 +38,12 @@ final class Origin {
     }
 
     private func start(_ request: BlockRequest, _ device: (any TargetDevice)?, _ sender: AnyObject) {
-        let write = takeWrite()
+        let write = free.popLast() ?? OriginWrite(self)
         write.request = request
         write.sender = sender
         write.device = device
         write.left = 0
         prepare(write)
-    }
-
-    private func takeWrite() -> OriginWrite {
-        if let write = free.popLast() { return write }
-        let write = OriginWrite(self)
-        writes.append(write)
-        return write
     }
 
     /// Finds out what a write has to wait for, and starts what is not under way; writes if there is nothing. Again and

@@ -56,8 +56,6 @@ final class Snapshot {
     private var lastFill: UInt64 = 0
     private var whenDrained: [() -> Void] = []
     private var whenNonePending: [() -> Void] = []
-    /// All parts there are: a transfer under way does not hold the part that it belongs to.
-    private var parts: [SnapshotPart] = []
     private var freeParts: [SnapshotPart] = []
 
     init(
@@ -94,10 +92,7 @@ final class Snapshot {
 
     /// A part that is not in use.
     func takePart() -> SnapshotPart {
-        if let part = freeParts.popLast() { return part }
-        let part = SnapshotPart(self)
-        parts.append(part)
-        return part
+        freeParts.popLast() ?? SnapshotPart(self)
     }
 
     func give(_ part: SnapshotPart) {

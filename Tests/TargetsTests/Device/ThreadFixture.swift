@@ -23,7 +23,7 @@ final class ThreadFixture: Sendable {
         self.service = service
         host = await ThreadBound.make(on: thread) { TargetHost(thread: thread, service: service) }
         loader = TableLoader(
-            registry: TargetRegistry([LinearTargetType(), ZeroTargetType(), ErrorTargetType()]), pool: pool, host: host)
+            registry: TargetRegistry.all, pool: pool, host: host)
     }
 
     func end() async {

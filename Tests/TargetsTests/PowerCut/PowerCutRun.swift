@@ -176,7 +176,7 @@ final class PowerCutRun {
             let start = UInt64.random(in: 0..<volume.size, using: &numbers)
             let range = SectorRange(
                 start: start, count: min(UInt64.random(in: 1...20, using: &numbers), volume.size - start))
-            let tag = 1 << 61 | numbers.next() >> 8 << 8
+            let tag = UInt64.random(in: 1 << 61..<1 << 62, using: &numbers)
             let write = try volume.carryOut(.write, range.start, range.count, tags: (0..<range.count).map { tag + $0 })
             if write.errno != 0 { throw Mismatch(description: "\(volume.name) cannot be written to: \(write.errno)") }
             let number = content.begin(range, tag: tag, at: 0)
