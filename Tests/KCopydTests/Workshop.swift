@@ -41,18 +41,20 @@ final class Workshop {
     }
 
     /// Compiles a test program and runs it; it has to succeed, silently.
+    /// - Parameter host: where its client works; nil leaves the choice to the library.
     func run(
-        _ name: String, _ arguments: [String], host: Host = .uring, at location: SourceLocation = #_sourceLocation
+        _ name: String, _ arguments: [String], host: Host? = nil, at location: SourceLocation = #_sourceLocation
     ) throws {
         let output = try Command.succeed(
             [try compile(name)] + arguments, environment: try environment(host), at: location)
         #expect(output.isEmpty, "the library wrote: \(output)", sourceLocation: location)
     }
 
-    private func environment(_ host: Host) throws -> [String: String] {
+    private func environment(_ host: Host?) throws -> [String: String] {
         switch host {
-        case .uring, .blocking: return ["KCOPYD_ENGINE": host.rawValue]
-        case .daemon: return ["KCOPYD_TEST_SOCKET": try daemon().socket]
+        case nil: return [:]
+        case .uring?, .blocking?: return ["KCOPYD_ENGINE": host?.rawValue ?? ""]
+        case .daemon?: return ["KCOPYD_TEST_SOCKET": try daemon().socket]
         }
     }
 
@@ -118,6 +120,36 @@ final class Workshop {
 enum Host: String, CaseIterable {
     case uring, blocking, daemon
 
-    /// The ones that this build has.
-    static var all: [Host] { allCases.filter { $0 != .daemon || Paths.isBuilt(Paths.daemon) } }
+    /// The ones that this build and this machine have.
+    static var all: [Host] {
+        allCases.filter { host in
+            switch host {
+            case .uring: ringIsPossible
+            case .blocking: true
+            case .daemon: Paths.isBuilt(Paths.daemon)
+            }
+        }
+    }
+
+    /// Whether the kernel lets this process have an io_uring; in many containers it does not. Without parameters to read it says
+    /// EFAULT to who may.
+    private static let ringIsPossible: Bool = {
+        guard let workshop = try? Workshop() else { return false }
+        let source = workshop.folder.appending(path: "ring.c")
+        let text = """
+            #define _GNU_SOURCE
+            #include <errno.h>
+            #include <unistd.h>
+
+            int main(void)
+            {
+                return syscall(425, 0, (void *)0) == -1 && errno == EFAULT ? 0 : 1;
+            }
+
+            """
+        guard (try? text.write(to: source, atomically: true, encoding: .utf8)) != nil,
+            let program = try? workshop.compile(source), let command = try? Command.run([program])
+        else { return false }
+        return command.status == 0
+    }()
 }
