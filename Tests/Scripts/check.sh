@@ -82,11 +82,13 @@ step 600 "tests, blocking engine" env UCOPYD_TEST_ENGINE=blocking \
     swift test --skip-build --filter 'KCopyTests|BlockIOTests'
 
 # The sanitizers: the rooms that share memory between threads or give it to the kernel. The C library is built along with them; its
-# own linking forbids undefined symbols, and a sanitizer's are only defined in programs.
+# own linking forbids undefined symbols, and a sanitizer's are only defined in programs. Linked by lld, for gold warns of hundreds of
+# symbols.
 sanitize() {
     local kind=$1 folder=$2
     shift 2
-    swift test --quiet --sanitize="$kind" --scratch-path "$folder" -Xlinker --unresolved-symbols=ignore-all "$@" \
+    swift test --quiet --sanitize="$kind" --scratch-path "$folder" -Xswiftc -use-ld=lld \
+        -Xlinker --unresolved-symbols=ignore-all "$@" \
         --filter 'KCopyTests|BlockIOTests|VarlinkTests'
 }
 export -f sanitize
