@@ -20,8 +20,8 @@ FRAME = re.compile(r"\b(Sources|Tests)/\w+/.*:\d+")
 
 
 def chosen(lines):
-    """The lines worth showing, those that say most first."""
-    issues, crashes, failed, started = [], [], [], {}
+    """The lines worth showing, those that say most first. Of the issues of one test, which may have many cases, only the first."""
+    issues, crashes, failed, started, issues_of = [], [], [], {}, {}
     details = frames = 0
     for line in lines:
         if details and DETAIL.search(line):
@@ -39,8 +39,11 @@ def chosen(lines):
             crashes.append(line)
             frames = 4
         elif ISSUE.search(line):
-            issues.append(line)
-            details = 3
+            test = line.split(" recorded an issue")[0]
+            issues_of[test] = issues_of.get(test, 0) + 1
+            if issues_of[test] == 1:
+                issues.append(line)
+                details = 2
         elif line.startswith("✘ Test "):
             failed.append(line)
         elif frames and FRAME.search(line):
@@ -62,7 +65,8 @@ def main():
     if len(picked) > limit:
         picked[limit - 1 :] = [f"and {len(picked) - limit + 1} lines more"]
     for line in picked:
-        print(line if len(line) <= WIDTH else line[: WIDTH - 1] + "…")
+        # What is said in the middle, paths and bytes, is what can be done without.
+        print(line if len(line) <= WIDTH else f"{line[: WIDTH - 123]} … {line[-120:]}")
 
 
 main()
