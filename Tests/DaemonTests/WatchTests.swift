@@ -1,4 +1,5 @@
 import ControlAPI
+import Dispatch
 import Glibc
 import Testing
 import Varlink
@@ -25,6 +26,33 @@ extension DaemonTests {
             #expect(last?.state == .done && last?.bytes == 512 * 512)
             #expect(states.dropLast().allSatisfy { $0 == .running } && states.count > 3)
             #expect(try target.bytes() == source.bytes())
+            #expect(daemon.stop() == 0)
+        }
+
+        @Test func theEndOfAJobIsToldOnceThoughAReportIsDueBeforeItIsKnown() throws {
+            let daemon = try TestDaemon()
+            let source = try daemon.directory.noise("source", sectors: 64)
+            let target = try daemon.directory.image("target", sectors: 64)
+            let (connection, client) = try daemon.client(bytesPerSecond: 0)
+            let job = try connection.copy(client, source.region(), [target.region()])
+            let goOn = DispatchSemaphore(value: 0)
+            var states: [CopyInterface.State] = []
+            try daemon.connect().watch(job: job, interval: 10) { report in
+                states.append(report.state)
+                guard states.count == 1 else { return true }
+                // Nothing is told while the queue stands still: first the timer's report waits there, then the news of the end.
+                daemon.control.reports.queue.async { goOn.wait() }
+                usleep(100_000)
+                #expect(throws: Never.self) {
+                    try connection.setRate(client, nil)
+                    while try connection.call(CopyInterface.List.self, .init()).jobs.first?.state == .running {
+                        sched_yield()
+                    }
+                }
+                goOn.signal()
+                return true
+            }
+            #expect(states.last == .done && states.dropLast().allSatisfy { $0 == .running }, "\(states)")
             #expect(daemon.stop() == 0)
         }
 

@@ -33,7 +33,10 @@ final class JobWatcher: @unchecked Sendable {
 
     private func report() {
         guard call.canSend else { return }
-        call.reply(CopyInterface.Watch.Reply(job: job.report()), continues: true)
+        let report = job.report()
+        // A job may have ended before that is announced; its end is the last reply.
+        guard report.state == .running else { return }
+        call.reply(CopyInterface.Watch.Reply(job: report), continues: true)
     }
 
     /// Answers: the job has ended, or the peer has gone.
