@@ -175,7 +175,8 @@ extension MappedDevice {
         if event.isKernels { events.raise() }
         events.tell(.target(event))
         guard event.kind == .detached else { return }
-        // A snapshot that has ended goes with its last user. The target is in the middle of something.
+        // A snapshot that has ended goes with its last user; not now, for the target is in the middle of something. Refused
+        // only where the device has been removed.
         host.environment.later { [weak self] in self?.remove(deferred: true) { _ in } }
     }
 

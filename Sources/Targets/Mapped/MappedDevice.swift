@@ -138,7 +138,8 @@ public final class MappedDevice: ServedDevice {
     public func closed() {
         precondition(openCount > 0, "\(name) closed more often than it was opened")
         openCount -= 1
-        if openCount == 0, isRemovalDeferred { remove { _ in } }
+        // Whoever opens it before that puts it off to the next time.
+        if openCount == 0, isRemovalDeferred { remove(deferred: true) { _ in } }
     }
 
     // MARK: Events

@@ -22,8 +22,6 @@ import Glibc
 final class RequestRouter {
     /// How many parts of a request are under way at most.
     static let window = 64
-    /// How many parts are kept for later.
-    private static let mostSpare = 1024
 
     /// The table that requests go to; without one they end with EIO.
     private(set) var table: LoadedTable?
@@ -42,10 +40,10 @@ final class RequestRouter {
     private var drained: (() -> Void)?
 
     private var waiting = RequestList()
-    var requeued = RequestList()
+    private var requeued = RequestList()
     private var stalled = RequestList()
-    private var spare: [BlockRequest] = []
-    private var spareWholes: [BlockRequest] = []
+    private lazy var parts = RequestPool { [unowned self] in self.ended($0) }
+    private lazy var wholes = RequestPool { [unowned self] in self.wholeEnded($0) }
 
     init(refusesWrites: Bool, zeroes: @escaping () -> PageMemory?) {
         self.refusesWrites = refusesWrites
@@ -124,10 +122,10 @@ final class RequestRouter {
         let fault = fault(of: request, table)
         guard fault == 0, request.count > 0 else { return request.end(fault) }
         let segment = table.segment(at: request.sector)
-        let treatment = Treatment(request, segment.target.abilities)
+        let treatment = RequestTreatment(request, segment.target.abilities)
         guard case .handed = treatment.way, treatment.length(of: request.range, in: segment) == request.count
         else { return split(request) }
-        let part = takePart()
+        let part = parts.take()
         part.describe(
             request.operation, sector: request.sector, count: request.count, memory: request.memory,
             isFUA: request.isFUA)
@@ -160,7 +158,7 @@ final class RequestRouter {
         guard let parent = part.parent else { preconditionFailure("a part without a request has ended") }
         inFlight -= 1
         let errno = part.errno
-        give(part, to: &spare)
+        parts.give(part)
         Unmanaged.passUnretained(part).release()
         parent.partEnded(errno)
         tellDrained()
@@ -174,22 +172,8 @@ final class RequestRouter {
 
     // MARK: Parts
 
-    private func takePart() -> BlockRequest {
-        spare.popLast() ?? BlockRequest { [unowned self] in self.ended($0) }
-    }
-
-    private func takeWhole() -> BlockRequest {
-        spareWholes.popLast() ?? BlockRequest { [unowned self] in self.wholeEnded($0) }
-    }
-
-    private func give(_ part: BlockRequest, to spare: inout [BlockRequest]) {
-        part.parent = nil
-        part.next = nil
-        if spare.count < Self.mostSpare { spare.append(part) }
-    }
-
     private func split(_ request: BlockRequest) {
-        let whole = takeWhole()
+        let whole = wholes.take()
         whole.describe(
             request.operation, sector: request.sector, count: request.count, memory: request.memory,
             isFUA: request.isFUA)
@@ -228,7 +212,7 @@ final class RequestRouter {
             return refuse(whole, EIO)
         }
         let segment = table.segment(at: range.start)
-        let treatment = Treatment(whole, segment.target.abilities)
+        let treatment = RequestTreatment(whole, segment.target.abilities)
         var count = treatment.length(of: range, in: segment)
         var operation = whole.operation
         var memory = whole.parent?.memory(at: range.start)
@@ -244,7 +228,7 @@ final class RequestRouter {
             count = min(count, UInt64(zeroes.length >> Sector.shift))
             memory = MemorySlice(address: zeroes.base, slot: -1)
         }
-        let part = takePart()
+        let part = parts.take()
         part.describe(
             operation, sector: range.start, count: count, memory: memory,
             isFUA: whole.isFUA && whole.operation == .write)
@@ -270,7 +254,7 @@ final class RequestRouter {
             whole.parent = request
             return isBlocked ? stalled.append(whole) : flushTargets(for: whole)
         }
-        give(whole, to: &spareWholes)
+        wholes.give(whole)
         request.end(errno)
     }
 
@@ -281,7 +265,7 @@ final class RequestRouter {
     // MARK: Flushes
 
     private func flush(_ request: BlockRequest) {
-        let whole = takeWhole()
+        let whole = wholes.take()
         whole.describe(.flush)
         whole.parent = request
         flushTargets(for: whole)
@@ -297,7 +281,7 @@ final class RequestRouter {
     /// One part for every target that flushes, in the place of a part that has ended or was given back.
     private func handFlushes(of whole: BlockRequest) {
         for segment in table?.segments ?? [] where segment.target.abilities.canFlush {
-            let part = takePart()
+            let part = parts.take()
             part.describe(.flush)
             part.parent = whole
             whole.parts += 1
@@ -314,11 +298,11 @@ final class RequestRouter {
         let range = part.range
         let operation = part.operation
         if parent.parent == nil {
-            give(part, to: &spare)
+            parts.give(part)
             return route(parent)
         }
         if operation == .flush {
-            give(part, to: &spare)
+            parts.give(part)
             return handFlushes(of: parent)
         }
         var rest = range
@@ -331,48 +315,7 @@ final class RequestRouter {
             let count = handNext(rest, of: parent)
             rest = SectorRange(start: rest.start + count, count: rest.count - count)
         }
-        give(part, to: &spare)
+        parts.give(part)
         parent.partEnded(0)
-    }
-}
-
-/// What becomes of a request at a target.
-private struct Treatment {
-    enum Way {
-        /// The target takes it.
-        case handed
-        /// The target takes it, and a flush behind it.
-        case followed
-        /// The target is sent zeroes.
-        case written
-        /// The target cannot do it: an errno.
-        case refused(Int32)
-    }
-
-    let way: Way
-    /// What no part crosses a multiple of, in sectors from the target's start; 0 for no such limit.
-    let boundary: UInt64
-
-    init(_ request: BlockRequest, _ abilities: TargetAbilities) {
-        // As in the kernel, discards are cut at the ends of targets only.
-        boundary = request.operation == .discard ? 0 : abilities.boundary ?? 0
-        switch request.operation {
-        case .discard where !abilities.canDiscard: way = .refused(EOPNOTSUPP)
-        case .write where abilities.isReadOnly, .writeZeroes where abilities.isReadOnly,
-            .discard where abilities.isReadOnly:
-            way = .refused(EROFS)
-        // A target that writes zeroes by itself may give the storage up.
-        case .writeZeroes where !abilities.canWriteZeroes || !request.mayUnmap: way = .written
-        // No device writes zeroes durably: a flush follows.
-        case .writeZeroes where request.isFUA: way = .followed
-        default: way = .handed
-        }
-    }
-
-    /// How much of a range the first part of it takes.
-    func length(of range: SectorRange, in segment: LoadedTable.Segment) -> UInt64 {
-        let length = min(range.count, segment.range.end - range.start)
-        guard boundary > 0 else { return length }
-        return min(length, boundary - (range.start - segment.range.start) % boundary)
     }
 }
