@@ -23,10 +23,7 @@ final class DeviceBench {
     /// A table of targets, one after the other.
     func table(_ targets: HeldTarget..., isReadOnly: Bool = false) throws -> LoadedTable {
         try LoadedTable(
-            targets.map { target in
-                let count = UInt64(target.content.count / Sector.size)
-                return LoadedTable.Segment(range: SectorRange(start: target.start, count: count), target: target)
-            }, isReadOnly: isReadOnly)
+            targets.map { LoadedTable.Segment(range: $0.range, target: $0) }, isReadOnly: isReadOnly)
     }
 
     func target(_ label: String, sectors: UInt64, start: UInt64 = 0) -> HeldTarget {

@@ -10,14 +10,26 @@ final class CallLog {
     var calls: [String] = []
 }
 
+/// Memory that targets have their sectors in.
+final class HeldMemory {
+    var bytes: [UInt8]
+    /// The sector of the mapped device that it begins with.
+    let start: UInt64
+
+    init(sectors: UInt64, start: UInt64 = 0) {
+        bytes = [UInt8](repeating: 0, count: Int(sectors) * Sector.size)
+        self.start = start
+    }
+}
+
 /// A target that keeps requests until it is told what to do with them, on a device made of memory.
 final class HeldTarget: Target {
     let label: String
     let typeName = "held"
     let log: CallLog
-    let start: UInt64
+    let range: SectorRange
+    let memory: HeldMemory
     var abilities = TargetAbilities()
-    var content: [UInt8]
     /// Requests that have not ended, in the order in which they came.
     var held: [BlockRequest] = []
     /// Whether requests end as soon as they come.
@@ -27,16 +39,23 @@ final class HeldTarget: Target {
     /// Requests that it gives back when it is suspended, instead of waiting for them.
     var givesBack = false
     var refusal: TargetError?
+    var onResume: (() -> Void)?
     var onEvent: ((TargetEvent) -> Void)?
     /// Whether presuspend and destroy wait for `go`.
     var isSlow = false
     private var going: [() -> Void] = []
 
-    init(_ label: String, sectors: UInt64, start: UInt64 = 0, log: CallLog) {
+    init(_ label: String, sectors: UInt64, start: UInt64 = 0, memory: HeldMemory? = nil, log: CallLog) {
         self.label = label
         self.log = log
-        self.start = start
-        content = [UInt8](repeating: 0, count: Int(sectors) * Sector.size)
+        range = SectorRange(start: start, count: sectors)
+        self.memory = memory ?? HeldMemory(sectors: sectors, start: start)
+    }
+
+    /// Its sectors, where it shares its memory with nobody.
+    var content: [UInt8] {
+        get { memory.bytes }
+        set { memory.bytes = newValue }
     }
 
     var devices: [any TargetDevice] { [] }
@@ -64,9 +83,9 @@ final class HeldTarget: Target {
 
     private func transfer(_ request: BlockRequest) {
         guard request.operation != .flush else { return log.calls.append("\(label) flush") }
-        let offset = Int(request.sector - start) * Sector.size
+        let offset = Int(request.sector - memory.start) * Sector.size
         let length = Int(request.count) * Sector.size
-        content.withUnsafeMutableBytes { bytes in
+        memory.bytes.withUnsafeMutableBytes { bytes in
             guard let base = bytes.baseAddress else { return }
             switch request.operation {
             case .read: request.memory?.address.copyMemory(from: base + offset, byteCount: length)
@@ -96,7 +115,10 @@ final class HeldTarget: Target {
         if let refusal { throw refusal }
     }
 
-    func resume() { log.calls.append("\(label) resume") }
+    func resume() {
+        log.calls.append("\(label) resume")
+        onResume?()
+    }
 
     func message(_ words: [String]) throws(TargetError) -> String {
         if words == ["fail"] { throw TargetError(label, "message", .invalidArgument, "it is to fail") }

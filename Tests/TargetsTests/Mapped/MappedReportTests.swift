@@ -36,8 +36,11 @@ struct MappedReportTests {
         let bench = try DeviceBench()
         let old = bench.target("old", sectors: 64)
         bench.activate(try bench.table(old))
-        bench.activate(try bench.table(bench.target("next", sectors: 64)))
-        #expect(old.onEvent == nil)
+        let next = bench.target("next", sectors: 64)
+        // As where the new target takes over what the old one has.
+        next.onResume = { old.onEvent?(TargetEvent(.invalidated, "handed over")) }
+        bench.activate(try bench.table(next))
+        #expect(bench.device.eventNumber == 0 && old.onEvent == nil)
     }
 
     @Test("has a new name and a first uuid, and refuses what cannot be one")
