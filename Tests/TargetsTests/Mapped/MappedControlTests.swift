@@ -135,6 +135,22 @@ struct MappedControlTests {
         #expect(write.ends == [0] && target.content == data)
     }
 
+    @Test("keeps the flush behind zeroes that are to be durable until it serves again")
+    func stalledFlush() throws {
+        let bench = try DeviceBench()
+        let target = bench.target("a", sectors: 64)
+        target.abilities.canWriteZeroes = true
+        bench.activate(try bench.table(target))
+        let zeroes = bench.submit(.writeZeroes, 0, 8, isFUA: true)
+        let suspend = Outcome { bench.device.suspend(noflush: true, $0) }
+        target.end()
+        #expect(suspend.isSuccess && zeroes.ends.isEmpty && target.held.isEmpty)
+        #expect(Outcome { bench.device.resume($0) }.isSuccess)
+        #expect(target.held.map(\.operation) == [.flush])
+        target.end()
+        #expect(zeroes.ends == [0])
+    }
+
     @Test("ends with an error what lies behind the end of a smaller table")
     func shrinks() throws {
         let bench = try DeviceBench()
