@@ -34,7 +34,9 @@ struct DeviceCommandTests {
         #expect(try output("table", "--target", "linear") == "d: 8 8 linear \(image) 0\n")
         #expect(try output("status", "UCOPY-d") == "0 8 zero \n8 8 linear \n")
         #expect(try output("deps", "d", "bare") == "d: 1 dependencies\t: (\(image))\nbare: 0 dependencies\t:\n")
-        #expect(try output("info", "-c", "bare").split(separator: "\n").last == "bare               -   - ---r    0    0      0 ")
+        #expect(
+            try output("info", "-c", "bare").split(separator: "\n").last
+                == "bare               -   - ---r    0    0      0 ")
         #expect(try output("info", "d").contains("NBD socket:        \(directory.path)/run/nbd/d.sock\n"))
         let json = try output("info", "--json", "d")
         for part in [#""bytes":8192"#, #""eventNumber":0"#, #""liveTable":true"#, #""uuid":"UCOPY-d""#] {

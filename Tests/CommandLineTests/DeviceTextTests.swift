@@ -37,7 +37,9 @@ struct DeviceTextTests {
     @Test("columns stand where dmsetup has them, and widen for a long name")
     func columns() {
         #expect(
-            DeviceText.columns([device("home", uuid: "UCOPY-1"), device("b", suspended: true, readOnly: true, inactive: true)])
+            DeviceText.columns([
+                device("home", uuid: "UCOPY-1"), device("b", suspended: true, readOnly: true, inactive: true),
+            ])
                 == [
                     "Name             Maj Min Stat Open Targ Event  UUID",
                     "home               -   - L--w    2    1     13 UCOPY-1",

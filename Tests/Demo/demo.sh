@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh PROGRAMS: copies a real file system with ucopyd and proves that the copies are good.
+# demo.sh PROGRAMS: copies a real file system with ucopyd and proves that the copies are good; then takes a snapshot of it while
+# it is written to, and goes back to it.
 #
 # PROGRAMS is the folder of ucopyd and ucopyctl. As root it works on loop devices; where there are none (containers, ordinary
 # users) on image files, with the same programs. Whatever it makes lies in one temporary folder, and cleanup() takes it all away,
@@ -17,6 +18,7 @@ rounds=3
 work=
 daemon=
 child=
+writer=
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n== %s\n' "$*"; }
@@ -43,6 +45,7 @@ cleanup() {
     trap - EXIT
     set +e
     [[ -z $child ]] || stop "$child"
+    [[ -z $writer ]] || stop "$writer"
     [[ -z $daemon ]] || stop "$daemon"
     if [[ -n $work ]]; then
         for point in "$work"/mount/*; do
@@ -208,6 +211,70 @@ compare_trees() {
     done
 }
 
+# ---- a snapshot
+
+pieces=4096  # of 64 KiB, which is 256 MiB
+
+# Where a mapped device can be reached.
+export_of() { printf 'nbd+unix:///?socket=%s/run/nbd/%s.sock' "$work" "$1"; }
+# Shows a command and runs it.
+ctl() {
+    local word words=ucopyctl
+    for word; do
+        [[ $word != *' '* ]] || word="'$word'"
+        words+=" $word"
+    done
+    say "$words"
+    run "$programs/ucopyctl" "$@"
+}
+
+snapshot() {
+    local sectors=$((megabytes * 2048)) status=0
+    step "a snapshot, while its origin is written to"
+    # The first bytes of a new store are zero.
+    dd if=/dev/zero of="${device[copy2]}" bs=4096 count=1 conv=notrunc,fsync status=none
+    ctl create old --table "0 $sectors snapshot ${device[source]} ${device[copy2]} P 128"
+    ctl create home --table "0 $sectors snapshot-origin ${device[source]}"
+    awk -v pieces=$pieces -v all=$((megabytes * 16)) 'BEGIN {
+        srand(7)
+        for (i = 0; i < pieces; i++) printf "write -q -P %d %d 64k\n", 1 + i % 255, int(rand() * all) * 65536
+        print "flush" }' > "$work/writes"
+    setsid qemu-io -f raw "$(export_of home)" < "$work/writes" > "$work/writer.log" 2>&1 &
+    writer=$!
+    run qemu-img compare -q -f raw -F raw "$(export_of old)" "${device[copy1]}"
+    say "qemu-img compare, while $pieces pieces of 64 KiB are written to home: old is what the source was, byte for byte"
+    wait "$writer" || { cat "$work/writer.log" >&2; fail "the writer failed"; }
+    writer=
+    run qemu-img compare -q -f raw -F raw "$(export_of old)" "${device[copy1]}"
+    say "qemu-img compare, when everything is written: old still is"
+    run cmp -s "${device[source]}" "${device[copy1]}" || status=$?
+    ((status == 1)) || fail "the origin was not written to"
+    say "cmp: the source is not"
+    ctl status
+}
+
+merge_back() {
+    local sectors=$((megabytes * 2048))
+    step "back to the snapshot"
+    ctl suspend home
+    ctl reload home --table "0 $sectors snapshot-merge ${device[source]} ${device[copy2]} P 128"
+    ctl suspend old
+    ctl resume home
+    ctl remove old
+    ctl wait home --until mergeFinished
+    ctl status home
+    ctl remove home
+    run cmp "${device[source]}" "${device[copy1]}"
+    say "cmp: the source is what it was, byte for byte"
+    if [[ $loops == yes ]]; then
+        mount -o ro "${device[source]}" "$work/mount/source"
+        mount -o ro "${device[copy1]}" "$work/mount/copy1"
+        run diff -r --no-dereference --exclude lost+found "$work/mount/source" "$work/mount/copy1"
+        say "diff -r: and so are its files"
+        umount "$work/mount/source" "$work/mount/copy1"
+    fi
+}
+
 # ---- beside the others
 
 direct=direct
@@ -272,6 +339,8 @@ make_source
 start_daemon
 copy_both
 compare_trees
+snapshot
+merge_back
 # Memory file systems of kernels before 6.6 have no direct I/O.
 dd if="${device[source]}" of=/dev/null bs=1M count=1 iflag=direct status=none 2> /dev/null || direct=
 table
