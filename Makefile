@@ -22,7 +22,7 @@ SWIFT_BUILD := swift build -c release --static-swift-stdlib
 BUILD_PACKAGES := make git ca-certificates pkg-config liburing-dev libsystemd-dev
 DEMO_PACKAGES  := util-linux mount e2fsprogs qemu-utils
 BENCH_PACKAGES := util-linux mount gcc libc6-dev python3 fio qemu-utils libnbd-bin nbdkit fuse3
-CHECK_PACKAGES := util-linux mount e2fsprogs qemu-utils libnbd-bin nbdkit fio fuse3 python3 python3-venv gcc g++ mandoc
+CHECK_PACKAGES := util-linux mount e2fsprogs qemu-utils libnbd-bin python3-libnbd nbdkit fio fuse3 python3 python3-venv gcc g++ mandoc
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo check bench lint format install clean build-packages
