@@ -20,6 +20,8 @@ public struct DeviceGeometry: Hashable, Sendable {
     public var canWriteZeroes: Bool
     /// Whether it has zones, which are written in ascending order only.
     public var isZoned = false
+    /// Whether it is a file on a file system that is memory (tmpfs, ramfs): a transfer is a copy.
+    public var isInMemory = false
 
     /// Size in bytes.
     public var bytes: UInt64 { sectors << UInt64(Sector.shift) }
@@ -81,7 +83,8 @@ extension DeviceGeometry {
             logicalBlockSize: direct ? max(offset, Sector.size) : Sector.size,
             physicalBlockSize: max(status.preferredBlockSize, Sector.size),
             memoryAlignment: direct ? max(align?.memory ?? Sector.size, 1) : 1,
-            isDirect: direct, canDiscard: true, canWriteZeroes: !isOnFUSE(descriptor))
+            isDirect: direct, canDiscard: true, canWriteZeroes: !isOnFUSE(descriptor),
+            isInMemory: clinux_is_in_memory(descriptor.rawValue))
     }
 
     /// Whether a file is one that a program makes up: it may take a punched hole for no more than a hint (nbdfuse trims),

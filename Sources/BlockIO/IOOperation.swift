@@ -53,6 +53,13 @@ public struct AttachedDevice: Hashable, Sendable {
     public var descriptor: Int32
     /// Its place in the ring's table of registered files, or -1.
     public var slot: Int32
+    /// Whether it is a file that lies in memory.
+    var isInMemory = false
+
+    init(descriptor: Int32, slot: Int32) {
+        self.descriptor = descriptor
+        self.slot = slot
+    }
 }
 
 /// A stretch of memory that an engine knows.

@@ -57,6 +57,13 @@ bool clinux_is_fuse(int fd)
     return fstatfs(fd, &st) == 0 && st.f_type == FUSE_SUPER_MAGIC;
 }
 
+bool clinux_is_in_memory(int fd)
+{
+    struct statfs st;
+
+    return fstatfs(fd, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
+}
+
 uint32_t clinux_major(dev_t device) { return major(device); }
 uint32_t clinux_minor(dev_t device) { return minor(device); }
 int clinux_getfl(int fd) { return result(fcntl(fd, F_GETFL)); }

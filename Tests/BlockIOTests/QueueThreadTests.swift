@@ -15,8 +15,9 @@ struct QueueThreadTests {
 
     private static func choice(_ kind: EngineKind) -> EngineChoice { kind == .uring ? .uring : .blocking }
 
-    @Test("writes durably, reads back and discards on its own ring", arguments: EngineKind.available)
-    func transfers(kind: EngineKind) async throws {
+    @Test("writes durably and reads back, in memory and on a disk", arguments: EngineKind.available, [false, true])
+    func transfers(kind: EngineKind, onDisk: Bool) async throws {
+        let directory = try TemporaryDirectory(onDisk: onDisk)
         let path = try directory.image("image", contents: [UInt8](repeating: 0, count: 1 << 20))
         let device = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
         let thread = try QueueThread(name: "test", engine: Self.choice(kind))
@@ -75,6 +76,39 @@ struct QueueThreadTests {
         }
         #expect(gone == 0)
         try near.close()
+        thread.stop()
+    }
+
+    @Test("hears a descriptor while transfers of a file in memory follow each other", arguments: EngineKind.available)
+    func callsLeaveTime(kind: EngineKind) async throws {
+        let path = try directory.image("image", bytes: 1 << 20)
+        let device = try BlockDevice.open(FilePath(path), access: .readWrite, claim: true)
+        let thread = try QueueThread(name: "test", engine: Self.choice(kind))
+        var pair: [Int32] = [-1, -1]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        let (near, far) = (FileDescriptor(rawValue: pair[0]), FileDescriptor(rawValue: pair[1]))
+        let transfers: Int = await withCheckedContinuation { continuation in
+            thread.post {
+                guard let buffer = thread.memory.take(bytes: 4096) else { return }
+                var transfers = 0
+                var heard = false
+                let read = DeviceIO { read in
+                    transfers += 1
+                    // The descriptor speaks when the reads have taken over.
+                    if transfers == 100 { _ = try? far.writeAll([42]) }
+                    if !heard { return thread.start(read, on: device) }
+                    thread.memory.give(buffer)
+                    continuation.resume(returning: transfers)
+                }
+                read.describe(.read, sector: 8, count: 8, memory: buffer.slice)
+                thread.start(read, on: device)
+                thread.poll(.pollIn, near, DeviceIO { _ in heard = true })
+            }
+        }
+        #expect(transfers > 100)
+        try near.close()
+        try far.close()
+        device.close()
         thread.stop()
     }
 

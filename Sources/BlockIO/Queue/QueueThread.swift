@@ -97,7 +97,7 @@ public final class QueueThread: @unchecked Sendable {  // all state but `inbox` 
         }
         engineName = (engine == nil ? EngineChoice.blocking : .uring).rawValue
         let chosen = if let engine { engine } else { try ThreadedEngine() as any IOEngine }
-        let io = IOQueue(engine: chosen)
+        let io = IOQueue(engine: InMemoryEngine(over: chosen))
         io.client = TransferEnds()
         self.io = io
     }

@@ -40,6 +40,8 @@ int clinux_dioalign(int fd, uint32_t *memory, uint32_t *offset);
 /// Whether a descriptor is of a file on FUSE (statfs(2) says FUSE_SUPER_MAGIC); false where that cannot be found out. The
 /// C library's module leaves <sys/vfs.h> out.
 bool clinux_is_fuse(int fd);
+/// Whether a descriptor is of a file on tmpfs or ramfs (statfs(2)); false where that cannot be found out.
+bool clinux_is_in_memory(int fd);
 
 /// major(3) and minor(3), which are macros.
 uint32_t clinux_major(dev_t device);
