@@ -68,7 +68,7 @@ extension NBDConnection {
 
     /// Answers with what the device knows of a range: as many extents as fit, one where one is enough.
     func tellAllocation(_ request: NBDRequest, _ range: SectorRange) {
-        guard let buffer = thread.memory.take(bytes: Self.extentMemory) else { return answer(request, ENOMEM) }
+        guard let buffer = memory.take(bytes: Self.extentMemory) else { return answer(request, ENOMEM) }
         request.buffer = buffer
         let address = buffer.slice.address
         address.storeBigEndian(NBDHandshake.allocationID, at: 0)

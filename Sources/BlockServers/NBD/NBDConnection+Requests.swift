@@ -47,7 +47,7 @@ extension NBDConnection {
     /// Takes as much of a write's payload as has come.
     private func takePayload(_ request: NBDRequest) {
         if request.refusal == 0, request.length > 0 {
-            request.buffer = thread.memory.take(bytes: request.length)
+            request.buffer = memory.take(bytes: request.length)
             if request.buffer == nil { request.refusal = ENOMEM }
         }
         guard let buffer = request.buffer else {
@@ -161,7 +161,7 @@ extension NBDConnection {
         let start = request.offset / bytes / block * block
         let end = (request.offset + UInt64(request.length) + bytes - 1) / bytes
         let count = min((end + block - 1) / block * block, device.sectors) - start
-        guard let buffer = thread.memory.take(bytes: Int(count) << Sector.shift) else { return answer(request, ENOMEM) }
+        guard let buffer = memory.take(bytes: Int(count) << Sector.shift) else { return answer(request, ENOMEM) }
         request.buffer = buffer
         request.payload = buffer.slice.address + Int(request.offset - start << UInt64(Sector.shift))
         request.block.describe(.read, sector: start, count: count, memory: buffer.slice)

@@ -25,6 +25,7 @@ final class NBDConnection {
     let descriptor: Int32
     let device: any ServedDevice
     let thread: QueueThread
+    let memory: RequestMemory
     let limits: NBDLimits
     private unowned let listener: NBDListener
 
@@ -82,6 +83,7 @@ final class NBDConnection {
         self.listener = listener
         device = listener.device
         thread = listener.thread
+        memory = thread.memory
         limits = listener.limits
         handshake = NBDHandshake(export: export, limits: limits)
         takeGreeting()
@@ -94,14 +96,10 @@ final class NBDConnection {
 
     /// Greets the client.
     func start() {
-        negotiationTimer = thread.after(nanoseconds: limits.negotiation) { [weak self] in
-            self?.negotiationIsOver()
+        negotiationTimer = thread.after(nanoseconds: limits.negotiation) { [unowned self] in
+            self.die()
         }
         scheduleFlush()
-    }
-
-    private func negotiationIsOver() {
-        if handshake != nil { die() }
     }
 
     /// The client may send requests.
@@ -219,7 +217,7 @@ final class NBDConnection {
     func recycle(_ request: NBDRequest) {
         inFlight -= 1
         inFlightBytes -= request.share
-        if let buffer = request.buffer { thread.memory.give(buffer) }
+        if let buffer = request.buffer { memory.give(buffer) }
         request.buffer = nil
         request.payload = nil
         request.payloadLength = 0

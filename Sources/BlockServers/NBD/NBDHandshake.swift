@@ -75,6 +75,7 @@ struct NBDHandshake {
         case .option: return takeOption(bytes)
         case .drain(let option, let rest, let reply):
             let count = min(rest, bytes.count)
+            if count == 0 { return nil }
             state = .drain(option: option, rest: rest - count, reply: reply)
             if count == rest {
                 state = .option

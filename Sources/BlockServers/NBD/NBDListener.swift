@@ -25,9 +25,10 @@ public final class NBDListener {
     private var isPolling = false
     private var isClosed = false
     private var closed: [() -> Void] = []
-    private lazy var readable = DeviceIO { [unowned self] _ in self.becameReadable() }
+    /// Holds the listener until it is closed.
+    private let readable = DeviceIO()
 
-    /// Makes a socket and accepts clients from now on. A socket that a dead server has left at the path is replaced.
+    /// Makes a socket and accepts clients from now on, until `close`. A socket that a dead server has left at the path is replaced.
     /// - Parameters:
     ///   - path: where the socket goes; its folder has to exist.
     ///   - name: the export's name, of at most 4096 bytes of UTF-8.
@@ -50,9 +51,12 @@ public final class NBDListener {
         } catch {
             throw BlockError(error)
         }
+        readable.ended = { [self] _ in becameReadable() }
         poll()
     }
 
+    /// Connections, those included that negotiate.
+    public var connectionCount: Int { connections.count }
     /// Where the socket is.
     public var path: FilePath { file.path }
 
@@ -92,6 +96,7 @@ public final class NBDListener {
 
     private func closeIfDone() {
         guard isClosed, !isPolling, connections.isEmpty else { return }
+        readable.ended = { _ in }
         let tell = closed
         closed = []
         for done in tell { done() }

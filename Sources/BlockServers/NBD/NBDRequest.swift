@@ -8,7 +8,7 @@ final class NBDRequest {
     /// The connection, which holds its requests and outlives all that are under way.
     private unowned(unsafe) let connection: NBDConnection
     /// What the device is asked.
-    private(set) lazy var block = BlockRequest { [unowned(unsafe) self] in self.ended($0.errno) }
+    let block = BlockRequest { _ in }
 
     /// The client's name for it, as it came.
     var cookie: UInt64 = 0
@@ -32,10 +32,11 @@ final class NBDRequest {
     var payload: UnsafeMutableRawPointer?
     var payloadLength = 0
     /// The next of a list.
-    var next: NBDRequest?
+    fileprivate(set) unowned(unsafe) var next: NBDRequest?
 
     init(connection: NBDConnection) {
         self.connection = connection
+        block.ended = { [unowned(unsafe) self] in self.ended($0.errno) }
     }
 
     deinit { header.deallocate() }
@@ -51,10 +52,10 @@ final class NBDRequest {
     }
 }
 
-/// Requests in a row.
+/// Requests in a row. It holds none of them: their connection does.
 struct NBDRequestList {
-    private(set) var first: NBDRequest?
-    private var last: NBDRequest?
+    private(set) unowned(unsafe) var first: NBDRequest?
+    private unowned(unsafe) var last: NBDRequest?
 
     mutating func append(_ request: NBDRequest) {
         if let last { last.next = request } else { first = request }
