@@ -28,7 +28,9 @@ final class SnapshotSeat {
     /// Gives the devices back, when nobody uses them any more.
     private var leaving: (() -> Void)?
     /// Told what happens to the snapshot.
-    weak var owner: (any SnapshotOwner)?
+    weak var owner: (any SnapshotOwner)? {
+        didSet { snapshot?.owner = owner }
+    }
 
     init(
         _ line: SnapshotLine, origin: any TargetDevice, cow: any TargetDevice, length: UInt64, merges: Bool,
