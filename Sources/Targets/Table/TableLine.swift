@@ -49,6 +49,6 @@ public struct TableLine: Hashable, Sendable {
 extension TableLine: CustomStringConvertible {
     /// `START LENGTH TYPE WORDS...`, so that parsing it gives the same line again.
     public var description: String {
-        (["\(range.start)", "\(range.count)", type] + words.map(TableText.quoted)).joined(separator: " ")
+        (["\(range.start)", "\(range.count)"] + ([type] + words).map(TableText.quoted)).joined(separator: " ")
     }
 }
