@@ -107,7 +107,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "BlockServersTests", dependencies: ["BlockServers", "BlockIO", "UnixSockets", "TestSupport", system],
-            swiftSettings: strict),
+            exclude: ["Programs"], swiftSettings: strict),
         .testTarget(
             name: "VarlinkTests", dependencies: ["Varlink", "UnixSockets", "TestSupport", system], swiftSettings: strict
         ),
