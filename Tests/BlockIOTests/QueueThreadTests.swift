@@ -147,22 +147,19 @@ struct QueueThreadTests {
         thread.stop()
     }
 
-    @Test("keeps the memory of requests aligned and gives the same piece again")
-    func memory() throws {
+    @Test("keeps the memory of requests aligned and gives the same piece again", arguments: [5000, 600 << 10, 2 << 20])
+    func memory(bytes: Int) throws {
         let thread = try QueueThread(name: "test")
-        let (aligned, again, large): (Bool, Bool, Int) = thread.sync {
-            guard let first = thread.memory.take(bytes: 5000), let second = thread.memory.take(bytes: 3 << 20) else {
-                return (false, false, 0)
-            }
-            let aligned = Int(bitPattern: first.slice.address) % 4096 == 0 && first.capacity == 8192
+        let result: (isAligned: Bool, isAgain: Bool, capacity: Int) = thread.sync {
+            guard let first = thread.memory.take(bytes: bytes) else { return (false, false, 0) }
+            let address = first.slice.address
             thread.memory.give(first)
-            let again = thread.memory.take(bytes: 8192)?.slice.address == first.slice.address
-            let capacity = second.capacity
-            thread.memory.give(second)
-            return (aligned, again, capacity)
+            guard let second = thread.memory.take(bytes: bytes) else { return (false, false, 0) }
+            defer { thread.memory.give(second) }
+            return (Int(bitPattern: address) % 4096 == 0, second.slice.address == address, second.capacity)
         }
-        #expect(aligned && again)
-        #expect(large == 3 << 20)
+        #expect(result.isAligned && result.isAgain)
+        #expect(result.capacity >= bytes && result.capacity < bytes * 2)
         thread.stop()
     }
 }

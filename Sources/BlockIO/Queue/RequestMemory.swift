@@ -8,7 +8,7 @@ public final class RequestMemory {
         /// Its size in bytes.
         public let capacity: Int
         fileprivate let sizeClass: Int
-        /// The pool it alone takes up, for the largest.
+        /// The pool it alone takes up, for those that are not cut out of a common one.
         fileprivate let own: Pool?
     }
 
@@ -22,12 +22,18 @@ public final class RequestMemory {
         }
     }
 
-    /// Sizes are 4 KiB times 2 to the power of 0 to 7 (512 KiB), cut out of pools of 2 MiB; larger ones are pools by themselves.
-    private static let classes = 8
+    /// Sizes are 4 KiB times 2 to the power of 0 to 9 (2 MiB). Up to 512 KiB they are cut out of pools of 2 MiB, which stay;
+    /// larger ones are pools by themselves, of which so many bytes are kept while nobody uses them. Memory for more than
+    /// 2 MiB is made for the request: to set it up costs no more than to fill it.
+    private static let classes = 10
+    private static let commonClasses = 8
     private static let poolPages = 512
+    private static let mostKept = 32 << 20
 
     private unowned let thread: QueueThread
     private var pools: [Pool] = []
+    /// Bytes of free buffers that are pools by themselves.
+    private var kept = 0
     private var free: [[Buffer]] = Array(repeating: [], count: RequestMemory.classes)
 
     init(thread: QueueThread) {
@@ -38,26 +44,37 @@ public final class RequestMemory {
     public func take(bytes: Int) -> Buffer? {
         let pages = max(1, (bytes + Page.size - 1) / Page.size)
         let sizeClass = pages == 1 ? 0 : Int.bitWidth - (pages - 1).leadingZeroBitCount
-        guard sizeClass < Self.classes else { return large(pages) }
-        if free[sizeClass].isEmpty { refill(sizeClass) }
-        return free[sizeClass].popLast()
+        guard sizeClass < Self.classes else { return large(pages, sizeClass) }
+        if free[sizeClass].isEmpty {
+            if sizeClass >= Self.commonClasses { return large(1 << sizeClass, sizeClass) }
+            refill(sizeClass)
+        }
+        let buffer = free[sizeClass].popLast()
+        if sizeClass >= Self.commonClasses { kept -= buffer?.capacity ?? 0 }
+        return buffer
     }
 
     /// Gives memory back.
     public func give(_ buffer: Buffer) {
-        if let own = buffer.own {
-            thread.detach(memorySlot: own.slot)
-            own.memory.release()
-        } else {
+        guard let own = buffer.own else { return free[buffer.sizeClass].append(buffer) }
+        if buffer.sizeClass < Self.classes, kept + buffer.capacity <= Self.mostKept {
+            kept += buffer.capacity
             free[buffer.sizeClass].append(buffer)
+        } else {
+            release(own)
         }
     }
 
-    private func large(_ pages: Int) -> Buffer? {
+    private func release(_ pool: Pool) {
+        thread.detach(memorySlot: pool.slot)
+        pool.memory.release()
+    }
+
+    private func large(_ pages: Int, _ sizeClass: Int) -> Buffer? {
         guard let pool = makePool(pages) else { return nil }
         return Buffer(
             slice: MemorySlice(address: pool.memory.base, slot: pool.slot), capacity: pool.memory.length,
-            sizeClass: Self.classes, own: pool)
+            sizeClass: sizeClass, own: pool)
     }
 
     private func refill(_ sizeClass: Int) {
@@ -77,11 +94,9 @@ public final class RequestMemory {
 
     /// Gives everything back; no buffer may be out.
     func release() {
+        for pool in free.joined().compactMap(\.own) + pools { release(pool) }
         free = Array(repeating: [], count: Self.classes)
-        for pool in pools {
-            thread.detach(memorySlot: pool.slot)
-            pool.memory.release()
-        }
+        kept = 0
         pools = []
     }
 }
