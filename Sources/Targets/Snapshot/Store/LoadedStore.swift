@@ -16,9 +16,9 @@ struct LoadedStore {
     var table: ExceptionTable
     /// Where the store goes on; its geometry is the effective one, the header's where the store had one.
     var cursor: SlotCursor
-    /// The used slots of the area where the store goes on, as they are on the device: 16 bytes each, `cursor.used` of
-    /// them.
-    var areaContent: [UInt8]
+    /// What the block in which the next slot lies has in its used slots, as it is on the device: 16 bytes each. Empty
+    /// where the next slot begins a block. A block is `StoreGeometry.writeUnit` bytes.
+    var tail: [UInt8]
     /// Whether there are bytes other than zero behind the used slots of that area. A power cut in the middle of an
     /// unacknowledged commit leaves such; whoever writes less than the whole area must zero the rest of it, and flush,
     /// before the first commit, because the list would grow into them.

@@ -23,7 +23,7 @@ final class PersistentStore: ExceptionStore {
     var device: any TargetDevice
     private(set) var cursor: SlotCursor
     private let environment: any TargetEnvironment
-    /// Unit in which areas are written, in bytes: a page, if it is no less than the device's block and no more than a chunk.
+    /// Unit in which areas are written, in bytes.
     let unit: Int
     /// The blocks that a commit writes; the first one begins with what was written of it before.
     private let memory: PageMemory
@@ -51,8 +51,7 @@ final class PersistentStore: ExceptionStore {
         self.environment = environment
         cursor = loaded.cursor
         hasStaleTail = loaded.hasStaleTail
-        let block = Int(device.logicalBlockSectors) << Sector.shift
-        unit = min(max(Page.size, block), Int(loaded.geometry.chunkBytes))
+        unit = loaded.geometry.writeUnit(logicalBlock: device.logicalBlockSectors)
         let pages = (Int(Self.mostSlots) * ExceptionEntry.size + unit + Page.size - 1) / Page.size
         do { memory = try PageMemory(pages: pages) } catch { throw TargetError(error) }
         keepTail(of: loaded)
@@ -60,12 +59,11 @@ final class PersistentStore: ExceptionStore {
 
     /// Takes over what is on the device of the block that the next slot lies in.
     private func keepTail(of loaded: LoadedStore) {
+        let length = Int(cursor.used) * ExceptionEntry.size % unit
+        precondition(loaded.tail.count == length, "\(loaded.tail.count) bytes of a block that has \(length)")
         memset(memory.base, 0, memory.length)
-        let used = Int(cursor.used) * ExceptionEntry.size
-        let start = used / unit * unit
-        guard used > start, loaded.areaContent.count >= used else { return }
-        loaded.areaContent.withUnsafeBytes { bytes in
-            if let base = bytes.baseAddress { memory.base.copyMemory(from: base + start, byteCount: used - start) }
+        loaded.tail.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress { memory.base.copyMemory(from: base, byteCount: length) }
         }
     }
 

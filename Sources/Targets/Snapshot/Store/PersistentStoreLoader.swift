@@ -54,7 +54,7 @@ struct PersistentStoreLoader {
 
     private func empty(_ condition: LoadedStore.Condition, _ geometry: StoreGeometry) -> LoadedStore {
         LoadedStore(
-            condition: condition, table: ExceptionTable(), cursor: SlotCursor(geometry: geometry), areaContent: [],
+            condition: condition, table: ExceptionTable(), cursor: SlotCursor(geometry: geometry), tail: [],
             hasStaleTail: false)
     }
 
@@ -101,16 +101,17 @@ struct PersistentStoreLoader {
         return LoadedStore(
             condition: .valid, table: table,
             cursor: SlotCursor(geometry: geometry, area: end.area, used: end.used, nextFree: next),
-            areaContent: try content(geometry, end), hasStaleTail: end.hasStaleTail)
+            tail: try tail(geometry, end), hasStaleTail: end.hasStaleTail)
     }
 
-    /// The used slots of the last area.
-    private func content(_ geometry: StoreGeometry, _ end: ExceptionList.End) throws(BlockError) -> [UInt8] {
-        guard end.used > 0 else { return [] }
-        let count = Int(end.used) * ExceptionEntry.size
-        let block = medium.blockBytes
-        let buffer = StoreBuffer(byteCount: (count + block - 1) / block * block)
-        try medium.read(geometry.areaSector(end.area), into: buffer.bytes)
-        return [UInt8](buffer.part(0, count))
+    /// The used slots of the block in which the next one lies.
+    private func tail(_ geometry: StoreGeometry, _ end: ExceptionList.End) throws(BlockError) -> [UInt8] {
+        let unit = geometry.writeUnit(logicalBlock: medium.logicalBlockSectors)
+        let used = Int(end.used) * ExceptionEntry.size
+        let start = used / unit * unit
+        guard used > start else { return [] }
+        let buffer = StoreBuffer(byteCount: unit)
+        try medium.read(geometry.areaSector(end.area) + UInt64(start / 512), into: buffer.bytes)
+        return [UInt8](buffer.part(0, used - start))
     }
 }

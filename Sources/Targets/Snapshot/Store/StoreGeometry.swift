@@ -46,6 +46,9 @@ struct StoreGeometry: Hashable, Sendable {
     var chunkBytes: UInt64 { 512 << chunkShift }
     /// Exceptions in an area: the bytes of a chunk divided by 16.
     var exceptionsPerArea: UInt64 { 32 << chunkShift }
+    /// The unit in which areas are written, in bytes: a page of 4096, if it is no less than the store's logical block
+    /// (in sectors) and no more than a chunk.
+    func writeUnit(logicalBlock: UInt64) -> Int { Int(min(max(4096, logicalBlock * 512), chunkBytes)) }
     /// Chunks from one area to the next: the area itself and a data chunk for each of its exceptions.
     var areaStride: UInt64 { exceptionsPerArea + 1 }
 
