@@ -1,128 +1,105 @@
-/// Makes an `ExceptionTable` of whole areas, and checks every exception on the way.
+import BlockIO
+
+/// Makes an `ExceptionTable` of a whole list, and checks every exception on the way.
 ///
-/// It says only whether all of them are good: naming a bad one takes a second look at the areas (`StoreScan`), which a
-/// good store is spared.
+/// Reading and parsing overlap: while one thread reads a round, others deal the runs of the round before to buckets by
+/// their old chunks, each thread to buckets of its own. When all are there, each bucket, which fits into a cache, is
+/// sorted and made leaves of by itself.
+///
+/// It says only whether all exceptions are good: naming a bad one takes a second look (`FaultFinder`), which a good
+/// store is spared.
 struct ExceptionBulk: ~Copyable {
-    private let storeChunks: UInt64
-    private let oldLimit: UInt64
-    private let areas: DivisibilityTest
-    private let arena = RunArena()
-    private let olds: RunSorter
+    /// Bytes of entries that are one job of a lane.
+    private static let jobBytes = 64 << 10
+    /// Bytes of entries that are looked at several times while they are in the smallest cache.
+    private static let checkedAtOnce = 4 << 10
+    /// Bytes of a round that are worth several threads.
+    private static let worthSharing = 256 << 10
+
+    private let olds: RunCollector
     private let taken: ChunkSet
-    /// In place of `taken` where the store is too large for a bit per chunk.
-    private let news: RunSorter?
-    private let usesBits: Bool
-    /// The highest new chunk, 0 while there is none.
-    private(set) var highestNew: UInt64 = 0
-    private var isBad = false
+    /// In place of `taken` where the store is too large for a bit per chunk: runs the other way round.
+    private let news: RunCollector?
+    /// One for each lane.
+    private let checks: UnsafeMutableBufferPointer<EntryCheck>
 
     /// - Parameters:
     ///   - storeChunks: whole chunks of the store: the limit of new chunks.
     ///   - originChunks: the limit of old chunks; nil where the origin is unknown.
-    init(geometry: StoreGeometry, storeChunks: UInt64, originChunks: UInt64?, bitLimit: UInt64 = ChunkSet.limit) {
-        self.storeChunks = min(storeChunks, StoreGeometry.chunkLimit)
-        oldLimit = min(originChunks ?? .max, StoreGeometry.chunkLimit)
-        areas = DivisibilityTest(by: geometry.areaStride)
-        olds = RunSorter(arena: arena, bits: Self.keyBits(oldLimit))
-        if storeChunks <= bitLimit, let set = ChunkSet(chunks: storeChunks) {
+    ///   - bitLimit: the largest store that gets a bit for each chunk.
+    init(
+        geometry: StoreGeometry, storeChunks: UInt64, originChunks: UInt64?, bitLimit: UInt64 = ChunkSet.limit,
+        lanes: Int = Lanes.count
+    ) {
+        let newLimit = min(storeChunks, StoreGeometry.chunkLimit)
+        let oldLimit = min(originChunks ?? .max, StoreGeometry.chunkLimit)
+        olds = RunCollector(oldLimit: oldLimit, newLimit: newLimit, lanes: lanes)
+        if newLimit <= bitLimit, let set = ChunkSet(chunks: newLimit) {
             taken = set
             news = nil
-            usesBits = true
         } else {
             guard let none = ChunkSet(chunks: 0) else { preconditionFailure("no memory for a word") }
             taken = none
-            news = RunSorter(arena: arena, bits: Self.keyBits(self.storeChunks))
-            usesBits = false
+            news = RunCollector(oldLimit: newLimit, newLimit: oldLimit, lanes: lanes)
         }
+        checks = .allocate(capacity: lanes)
+        checks.initialize(
+            repeating: EntryCheck(
+                geometry: geometry, storeChunks: newLimit, oldLimit: oldLimit, usesBits: news == nil))
     }
 
-    /// Bits of the packed key of the largest chunk below a limit.
-    private static func keyBits(_ limit: UInt64) -> Int {
-        UInt64.bitWidth - (max(limit, 1) - 1).leadingZeroBitCount + Int(PackedRun.keyBits)
-    }
+    deinit { checks.deallocate() }
 
-    /// Takes the entries of an area, or of a piece of one, up to the first that ends the list.
-    /// - Returns: how many there were; fewer than fit only where the list has ended.
-    mutating func append(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        let slots = bytes.count / ExceptionEntry.size
-        var run = ExceptionRun(old: 0, new: 0, length: 0)
-        var highest = highestNew
-        var bad = false
-        var slot = 0
-        while slot < slots {
-            let entry = base + slot &* ExceptionEntry.size
-            let old = UInt64(littleEndian: entry.loadUnaligned(as: UInt64.self))
-            let new = UInt64(littleEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-            if new == 0 { break }
-            slot &+= 1
-            if old >= oldLimit || new >= storeChunks || areas.divides(new &- 1) {
-                bad = true
+    /// The highest new chunk, 0 while there is none.
+    var highestNew: UInt64 { checks.reduce(0) { max($0, $1.highestNew) } }
+
+    // MARK: Taking
+
+    /// Takes a whole list; answers where it ends.
+    func append(_ list: ExceptionList) throws(BlockError) -> ExceptionList.End {
+        let reader = ListReader(list)
+        var round = try reader.next()
+        while let stretches = round {
+            let bytes = stretches.reduce(0) { $0 + $1.bytes.count }
+            if bytes < Self.worthSharing {
+                for stretch in stretches { append(stretch.bytes) }
+                round = try reader.next()
                 continue
             }
-            if usesBits, taken.insert(new) { bad = true }
-            highest = max(highest, new)
-            if run.continues(with: ExceptionRun(old: old, new: new)), run.length &- 1 < ExceptionRun.longest &- 1 {
-                run.length &+= 1
-            } else {
-                if run.length > 0 { add(run) }
-                run = ExceptionRun(old: old, new: new)
+            let jobs = stretches.flatMap { Self.parts($0.bytes, Self.jobBytes) }
+            var next = Result<[ListReader.Stretch]?, BlockError>.success(nil)
+            Lanes.perform(jobs.count + 1, lanes: checks.count) { job, lane in
+                if job > 0 { return append(jobs[job - 1], lane: lane) }
+                do throws(BlockError) { next = .success(try reader.next()) } catch { next = .failure(error) }
             }
+            round = try next.get()
         }
-        if run.length > 0 { add(run) }
-        highestNew = highest
-        isBad = isBad || bad
-        return slot
+        guard let end = reader.end else { preconditionFailure("a list that was read has no end") }
+        return end
     }
 
-    @inline(__always)
-    private func add(_ run: ExceptionRun) {
-        olds.add(PackedRun(run))
-        if !usesBits { news?.add(PackedRun(ExceptionRun(old: run.new, new: run.old, length: run.length))) }
+    private static func parts(
+        _ bytes: UnsafeRawBufferPointer, _ size: Int
+    ) -> some Sequence<UnsafeRawBufferPointer> {
+        stride(from: 0, to: bytes.count, by: size).lazy.map {
+            UnsafeRawBufferPointer(rebasing: bytes[$0..<min($0 + size, bytes.count)])
+        }
     }
+
+    /// Takes entries that are all in use. No two threads are in a lane at the same time.
+    func append(_ bytes: UnsafeRawBufferPointer, lane: Int = 0) {
+        for part in Self.parts(bytes, Self.checkedAtOnce) where checks[lane].take(part, taken) {
+            olds.append(part, lane: lane)
+            news?.append(part, lane: lane, isReversed: true)
+        }
+    }
+
+    // MARK: Building
 
     /// The table of all that was taken; nil where an exception breaks a rule.
-    mutating func build() -> ExceptionTable? {
-        if isBad { return nil }
-        if !usesBits {
-            var finder = OverlapFinder()
-            news?.drain(into: &finder)
-            if finder.found { return nil }
-        }
-        var builder = TableBuilder()
-        olds.drain(into: &builder)
-        return builder.hasDuplicates ? nil : builder.build()
+    func build() -> ExceptionTable? {
+        if checks.contains(where: { $0.isBad }) { return nil }
+        if let news, ExceptionTable.make(of: news.build()) == nil { return nil }
+        return ExceptionTable.make(of: olds.build())
     }
-}
-
-/// Finds out whether two runs share a chunk.
-private struct OverlapFinder: RunSink {
-    private var end: UInt64 = 0
-    private(set) var found = false
-
-    mutating func take(_ packed: PackedRun) {
-        let run = packed.run
-        found = found || run.old < end
-        end = max(end, run.oldEnd)
-    }
-}
-
-/// Whether numbers are multiples of an odd one, by one multiplication: n is a multiple of d where n times the inverse
-/// of d modulo 2^64 is at most (2^64 - 1) / d.
-struct DivisibilityTest {
-    private let inverse: UInt64
-    private let most: UInt64
-
-    /// A test for multiples of an odd number.
-    init(by divisor: UInt64) {
-        precondition(divisor & 1 == 1, "\(divisor) has no inverse")
-        var inverse = divisor  // right in three bits; each step doubles them
-        for _ in 0..<5 { inverse = inverse &* (2 &- divisor &* inverse) }
-        self.inverse = inverse
-        most = UInt64.max / divisor
-    }
-
-    /// Whether a number is a multiple.
-    @inline(__always)
-    func divides(_ number: UInt64) -> Bool { number &* inverse <= most }
 }

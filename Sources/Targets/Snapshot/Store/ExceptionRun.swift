@@ -19,6 +19,23 @@ struct ExceptionRun: Hashable, Sendable {
     }
 }
 
+extension ExceptionRun {
+    /// Calls a body with the runs that entries make, which are all in use and good.
+    @inline(__always)
+    static func forEach(in bytes: UnsafeRawBufferPointer, _ body: (ExceptionRun) -> Void) {
+        var run = ExceptionRun(old: 0, new: 0, length: 0)
+        ExceptionEntry.forEach(in: bytes) { old, new in
+            if run.continues(with: ExceptionRun(old: old, new: new)), run.length &- 1 < longest &- 1 {
+                run.length &+= 1
+            } else {
+                if run.length > 0 { body(run) }
+                run = ExceptionRun(old: old, new: new)
+            }
+        }
+        if run.length > 0 { body(run) }
+    }
+}
+
 /// A run as two words, which order like the run's first old chunk: 56 bits of a chunk number in each, and below them
 /// 7 and 8 bits of the length less one. A key leaves the highest bit free, so that two can be compared by subtracting.
 struct PackedRun {

@@ -20,7 +20,7 @@ struct FaultFinder {
         var olds: [Seen] = []
         var news: [Seen] = []
         let perArea = list.geometry.exceptionsPerArea
-        _ = try list.forEach { area, slot, entry in
+        try list.forEach { area, slot, entry in
             let number = area * perArea + slot
             let wrong = rulesBroken(by: entry)
             faults += wrong.map { StoreFault(rule: $0, place: place(number)) }

@@ -90,9 +90,9 @@ struct PersistentStoreLoader {
     private func loadList(_ geometry: StoreGeometry, _ sectors: UInt64) throws(BlockError) -> LoadedStore {
         let list = ExceptionList(medium: medium, geometry: geometry, sectors: sectors)
         let originChunks = originSectors.map { geometry.originChunks(in: $0) }
-        var bulk = ExceptionBulk(
+        let bulk = ExceptionBulk(
             geometry: geometry, storeChunks: geometry.chunks(in: sectors), originChunks: originChunks)
-        let end = try list.walk { _, _, bytes in bulk.append(bytes) }
+        let end = try bulk.append(list)
         guard let table = bulk.build() else {
             let fault = try FaultFinder(list: list, originChunks: originChunks).faults().first
             throw refusal(.invalidArgument, fault?.description ?? "the device changes while it is read")

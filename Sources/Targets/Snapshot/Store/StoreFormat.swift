@@ -77,4 +77,17 @@ struct ExceptionEntry: Hashable, Sendable {
         area.storeBytes(of: old.littleEndian, toByteOffset: offset, as: UInt64.self)
         area.storeBytes(of: new.littleEndian, toByteOffset: offset + 8, as: UInt64.self)
     }
+
+    /// Calls a body with every pair of chunks in a piece of an area.
+    @inline(__always)
+    static func forEach(in bytes: UnsafeRawBufferPointer, _ body: (_ old: UInt64, _ new: UInt64) -> Void) {
+        guard var place = bytes.baseAddress else { return }
+        let end = place + bytes.count / size * size
+        while place < end {
+            body(
+                UInt64(littleEndian: place.loadUnaligned(as: UInt64.self)),
+                UInt64(littleEndian: place.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+            place += size
+        }
+    }
 }

@@ -77,9 +77,9 @@ public final class StoreInspector {
 
     private func check(_ list: ExceptionList, _ report: inout StoreReport) throws(BlockError) {
         let geometry = list.geometry
-        var bulk = ExceptionBulk(
+        let bulk = ExceptionBulk(
             geometry: geometry, storeChunks: geometry.chunks(in: list.sectors), originChunks: nil)
-        let end = try list.walk { _, _, bytes in bulk.append(bytes) }
+        let end = try bulk.append(list)
         report.areas = (0...end.area).map { index in
             StoreReport.Area(
                 index: index, chunk: geometry.areaChunk(index), sector: geometry.areaSector(index),
@@ -120,7 +120,7 @@ public final class StoreInspector {
                 ?? (report.condition == .new ? "the device holds no store" : "the store has become invalid")
             throw BlockError(medium.name, "dump", .invalidArgument, reason: reason)
         }
-        _ = try list.forEach { (area, slot, entry) throws(BlockError) in
+        try list.forEach { (area, slot, entry) throws(BlockError) in
             try body(StoredException(area: area, slot: slot, oldChunk: entry.old, newChunk: entry.new))
         }
     }

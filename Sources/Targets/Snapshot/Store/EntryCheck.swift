@@ -1,0 +1,82 @@
+/// What every exception of a store has to keep to, and what one lane has seen.
+struct EntryCheck {
+    private let storeChunks: UInt64
+    private let oldLimit: UInt64
+    private let areas: DivisibilityTest
+    private let usesBits: Bool
+    /// The highest new chunk, 0 while there is none.
+    private(set) var highestNew: UInt64 = 0
+    /// Whether an exception has broken a rule.
+    private(set) var isBad = false
+
+    /// A check of chunks below these limits; with `usesBits` also for new chunks that come twice.
+    init(geometry: StoreGeometry, storeChunks: UInt64, oldLimit: UInt64, usesBits: Bool) {
+        self.storeChunks = storeChunks
+        self.oldLimit = oldLimit
+        areas = DivisibilityTest(by: geometry.areaStride)
+        self.usesBits = usesBits
+    }
+
+    /// Looks at entries that are all in use; whether they are good.
+    mutating func take(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> Bool {
+        let (isSound, highest) = rules(bytes)
+        guard isSound else {
+            isBad = true
+            noteHighestGood(bytes)
+            return false
+        }
+        highestNew = max(highestNew, highest)
+        if usesBits, !mark(bytes, taken) { isBad = true }
+        return !isBad
+    }
+
+    /// Whether all entries keep the rules for one alone, and their highest new chunk. There is no branch on an entry:
+    /// most are good.
+    private func rules(_ bytes: UnsafeRawBufferPointer) -> (isSound: Bool, highest: UInt64) {
+        var (highestOld, highestNew): (UInt64, UInt64) = (0, 0)
+        var areaEntries: UInt64 = 0
+        let areas = areas
+        ExceptionEntry.forEach(in: bytes) { old, new in
+            highestOld = max(highestOld, old)
+            highestNew = max(highestNew, new)
+            areaEntries &+= areas.divides(new &- 1) ? 1 : 0
+        }
+        return (highestOld < oldLimit && highestNew < storeChunks && areaEntries == 0, highestNew)
+    }
+
+    /// Notes the chunks that entries take; whether none of them was taken before.
+    private func mark(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> Bool {
+        var adder = ChunkSet.Adder()
+        ExceptionEntry.forEach(in: bytes) { _, new in adder.add(new, to: taken) }
+        adder.flush(to: taken)
+        return !adder.foundTwice
+    }
+
+    /// Of entries some of which are bad, the good ones count.
+    private mutating func noteHighestGood(_ bytes: UnsafeRawBufferPointer) {
+        ExceptionEntry.forEach(in: bytes) { old, new in
+            let isGood = old < oldLimit && new < storeChunks && !areas.divides(new &- 1)
+            if isGood { highestNew = max(highestNew, new) }
+        }
+    }
+}
+
+/// Whether numbers are multiples of an odd one, by one multiplication: n is a multiple of d where n times the inverse
+/// of d modulo 2^64 is at most (2^64 - 1) / d.
+struct DivisibilityTest {
+    private let inverse: UInt64
+    private let most: UInt64
+
+    /// A test for multiples of an odd number.
+    init(by divisor: UInt64) {
+        precondition(divisor & 1 == 1, "\(divisor) has no inverse")
+        var inverse = divisor  // right in three bits; each step doubles them
+        for _ in 0..<5 { inverse = inverse &* (2 &- divisor &* inverse) }
+        self.inverse = inverse
+        most = UInt64.max / divisor
+    }
+
+    /// Whether a number is a multiple.
+    @inline(__always)
+    func divides(_ number: UInt64) -> Bool { number &* inverse <= most }
+}
