@@ -148,4 +148,57 @@ struct TransmissionTests {
         server.on { device, _ in device.releaseAll() }
         #expect(try client.reply().cookie == 1)
     }
+
+    @Test("a client has so many requests and bytes under way, and what is more waits in its socket")
+    func bounds() throws {
+        for (requests, bytes) in [(4, 1 << 20), (100, 16384)] {
+            var limits = NBDLimits()
+            limits.requests = requests
+            limits.requestBytes = bytes
+            let server = try Server(sectors: 2048, limits: limits)
+            let client = try RawClient(path: server.path, isStructured: true)
+            server.on { device, _ in device.isHolding = true }
+            for cookie in 1...10 as ClosedRange<UInt64> { try client.request(.read, cookie: cookie, length: 4096) }
+            #expect(server.wait { device, _ in device.held.count == 4 })
+            // Others are served meanwhile, and it stays at that.
+            let other = try RawClient(path: server.path, isStructured: true)
+            #expect(try other.ask(.cache, length: 512).error == 0)
+            #expect(server.on { device, _ in device.held.count } == 4)
+            server.on { device, _ in device.release(last: true) }
+            #expect(try client.reply().cookie == 4)
+            #expect(server.wait { device, _ in device.held.count == 4 })
+            server.on { device, _ in device.releaseAll() }
+            for _ in 1...9 { #expect(try client.reply().error == 0) }
+            // One that comes alone may be larger than all that is granted.
+            #expect(try client.ask(.read, length: 1 << 20).data.count == 1 << 20)
+        }
+    }
+
+    @Test("a client that ends what it sends gets the answers to all of it")
+    func halfClose() throws {
+        let server = try Server(sectors: 2048)
+        let client = try RawClient(path: server.path, isStructured: true)
+        server.on { device, _ in device.isHolding = true }
+        for cookie in 1...3 as ClosedRange<UInt64> { try client.request(.read, cookie: cookie, length: 4096) }
+        try client.request(.disconnect)
+        client.endSending()
+        #expect(server.wait { device, _ in device.held.count == 3 })
+        server.on { device, _ in device.releaseAll() }
+        for cookie in 1...3 as ClosedRange<UInt64> { #expect(try client.reply().cookie == cookie) }
+        #expect(client.isAtEnd())
+    }
+
+    @Test("a client that goes while the device has its requests is forgotten when they end")
+    func vanished() throws {
+        let server = try Server(sectors: 2048)
+        let client = try RawClient(path: server.path, isStructured: true)
+        server.on { device, _ in device.isHolding = true }
+        for cookie in 1...3 as ClosedRange<UInt64> { try client.request(.read, cookie: cookie, length: 4096) }
+        #expect(server.wait { device, _ in device.held.count == 3 })
+        client.hangUp()
+        server.on { device, _ in device.release() }
+        #expect(server.on { device, _ in device.users } == 1)
+        server.on { device, _ in device.releaseAll() }
+        #expect(server.wait { device, listener in device.users == 0 && listener.connectionCount == 0 })
+    }
 }
