@@ -1,291 +1,23 @@
-"""Measures ucopyd beside dd, qemu-img, nbdcopy and fio on this machine, in one go.
+"""Measures ucopyd beside other programs on this machine, in one go.
 
 A row is a piece of work and a bar. All programs of a row take turns, round after round, so that what else the machine does
 hits all alike; each program's result is the median over the rounds, and the row's ratio is ours over the best of the others.
-Every destination is compared with its source after the first round, off the clock.
+What a row leaves behind is compared with what it should be after the first round, off the clock.
 """
 
 import argparse
-import json
 import os
 import platform
-import random
 import re
 import signal
-import statistics
 import sys
-import time
 
-from rig import MIB, Failed, Rig, Usage, output_of
+from copies import CopyRows
+from rig import Failed, Rig, output_of
+from table import Row, write_json
+from targets import TargetRows
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROWS = {
-    "one": "1 to 1, through the daemon: wall time",
-    "cpu": "the same: processor time, daemon and client",
-    "three": "1 to 3 in one job, others three times: wall time",
-    "random": "4 KiB random copies, 64 outstanding, in-process: rate",
-    "fair": "4 KiB copy beside 100 large jobs of another client",
-    "holes": "90 % holes, image files, --sparse: wall time",
-    "zeroes": "90 % zeroes, loop devices, --sparse: wall time",
-    "small": "1 MiB, --local, whole process: wall time",
-    "memory": "daemon's peak memory beyond the budget, copying",
-    "idle": "daemon's memory, idle",
-}
-
-
-class Row:
-    """One line of the table. `ratio` is to be at most `bar`, or at least where `at_least`; without a bar it is shown only."""
-
-    def __init__(self, name, unit, measured, peer, peer_name, ratio, bar, at_least=False, spread=None, raw=None):
-        self.name, self.unit, self.measured, self.peer, self.peer_name = name, unit, measured, peer, peer_name
-        self.ratio, self.bar, self.at_least, self.spread, self.raw = ratio, bar, at_least, spread, raw or {}
-        self.passed = bar is None or (ratio >= bar if at_least else ratio <= bar)
-
-    def print(self):
-        scale, unit = (1000, "ms") if self.unit == "s" and self.measured < 0.1 else (1, self.unit)
-        peer = f"{self.peer * scale:10.3f} {self.peer_name}" if self.peer is not None else " " * 10
-        spread = f"{self.spread * 100:.0f} %" if self.spread is not None else "-"
-        print(f"{ROWS[self.name]:<55} {self.measured * scale:10.3f} {unit:<6} {peer:<21} {self.ratio:8.3f} "
-              f"{self.limit:<9} {'-' if self.bar is None else 'pass' if self.passed else 'MISS':<5} {spread:>6}")
-
-    @property
-    def limit(self):
-        return "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g}"
-
-    @staticmethod
-    def print_head():
-        print(f"\n{'':<55} {'ours':>10} {'':<6} {'best other':>10} {'':<10} {'ratio':>8} {'bar':<9} {'':<5} {'spread':>6}")
-
-
-def spread(values):
-    """How far the rounds lie apart, as a part of their median."""
-    return (max(values) - min(values)) / statistics.median(values)
-
-
-class Bench:
-    def __init__(self, rig, options):
-        self.rig, self.rounds, self.quick = rig, options.rounds, options.quick
-        self.size = (256 if options.quick else 2048) * MIB
-        self.wanted = set(options.only or ROWS)
-        self.rows = []
-
-    def add(self, *arguments, **more):
-        self.rows.append(Row(*arguments, **more))
-        print(f"  measured: {ROWS[self.rows[-1].name]}", flush=True)
-
-    def compare_wall(self, name, programs, bar, prepare=None, check=None, rounds=None):
-        """Runs all programs in turn; adds a row of wall times. Answers all results."""
-        results = self.take_turns(programs, prepare, check, rounds)
-        walls = {program: [usage.wall for usage in usages] for program, usages in results.items()}
-        self.add_best(name, walls, bar)
-        return results
-
-    def take_turns(self, programs, prepare, check, rounds=None):
-        results = {program: [] for program in programs}
-        for number in range(rounds or self.rounds):
-            order = list(programs)
-            for program in order[number % len(order):] + order[:number % len(order)]:
-                if prepare:
-                    prepare()
-                results[program].append(programs[program]())
-                if number == 0 and check:
-                    check(program)
-        return results
-
-    def add_best(self, name, values, bar, unit="s"):
-        medians = {program: statistics.median(runs) for program, runs in values.items()}
-        best = min((program for program in medians if program != "ucopyd"), key=medians.get)
-        self.add(name, unit, medians["ucopyd"], medians[best], best, medians["ucopyd"] / medians[best], bar,
-                 spread=spread(values["ucopyd"]), raw=values)
-
-    # -- the programs
-
-    def dd(self, source, destination):
-        return self.rig.run("dd", f"if={source}", f"of={destination}", "bs=1M", "iflag=direct", "oflag=direct",
-                            "status=none")
-
-    def qemu_img(self, source, destination):
-        return self.rig.run("qemu-img", "convert", "-n", "-W", "-m", "16", "-t", "none", "-T", "none", "-f", "raw",
-                            "-O", "raw", source, destination)
-
-    def nbdcopy(self, source, destination):
-        return self.rig.run("nbdcopy", source, destination)
-
-    def others(self, source, destinations):
-        def repeated(program):
-            return lambda: sum((program(source, destination) for destination in destinations), Usage(0, 0))
-
-        return {"dd": repeated(self.dd), "qemu-img": repeated(self.qemu_img), "nbdcopy": repeated(self.nbdcopy)}
-
-    def same(self, source, destinations):
-        def check(program):
-            for destination in destinations:
-                try:
-                    output_of("cmp", source, destination)
-                except Failed as failure:
-                    raise Failed(f"{program} made a wrong copy: {failure}") from None
-
-        return check
-
-    # -- the rows
-
-    def run(self):
-        if self.wanted & {"one", "cpu", "three", "random", "fair", "small"}:
-            self.on_loops()
-        if "zeroes" in self.wanted:
-            self.zeroes()
-        if "holes" in self.wanted:
-            self.holes()
-        if "memory" in self.wanted:
-            self.memory()
-        if "idle" in self.wanted:
-            self.idle()
-
-    def on_loops(self):
-        print(f"source: {self.size // MIB} MiB of random data on a loop device", flush=True)
-        source_image = self.rig.image("source.img", self.size, fill=lambda offset, length: os.urandom(length))
-        images = [self.rig.image(f"copy{number}.img", self.size) for number in (1, 2, 3)]
-        source, *copies = [self.rig.loop(image) for image in [source_image] + images]
-
-        def refill():
-            for image in images:
-                self.rig.refill(image)
-
-        if self.wanted & {"one", "cpu"}:
-            self.one(source, copies[0], refill)
-        if "three" in self.wanted:
-            ours = {"ucopyd": lambda: self.rig.ucopyctl("copy", source, *copies)}
-            self.compare_wall("three", ours | self.others(source, copies), 0.5, refill, self.same(source, copies))
-        if "random" in self.wanted:
-            self.random(source, copies[0])
-        if "fair" in self.wanted:
-            self.fair(source, copies[0], copies[1])
-        if "small" in self.wanted:
-            self.small(source, copies[0])
-        for device in [source, *copies]:
-            output_of("losetup", "--detach", device)
-        for image in [source_image, *images]:
-            os.unlink(image)
-
-    def one(self, source, copy, refill):
-        ours = {"ucopyd": lambda: self.rig.ucopyctl("copy", source, copy)}
-        results = self.take_turns(ours | self.others(source, [copy]), refill, self.same(source, [copy]))
-        for name, value, bar in (("one", "wall", 0.75), ("cpu", "cpu", 0.7)):
-            if name in self.wanted:
-                self.add_best(name, {key: [getattr(run, value) for run in runs] for key, runs in results.items()}, bar)
-
-    def random(self, source, copy):
-        """200 000 jobs against the time of fio's 200 000 reads plus the time of its 200 000 writes, one after the other:
-        the ratio is fio's time over ours, that is our rate over 1 / (1 / reads per second + 1 / writes per second)."""
-        jobs = min(200_000, self.size // 4096 // 2)
-        program = self.compile("random4k")
-        fio_file = self.rig.path("fio.json")
-
-        def fio(kind, device):
-            self.rig.run("fio", "--name=random", f"--filename={device}", f"--rw={kind}", "--ioengine=io_uring", "--direct=1",
-                         "--bs=4k", "--iodepth=64", f"--number_ios={jobs}", f"--size={self.size}", "--randrepeat=0",
-                         "--output-format=json", f"--output={fio_file}")
-            with open(fio_file) as file:
-                side = json.load(file)["jobs"][0]["read" if kind == "randread" else "write"]
-            if side["total_ios"] < jobs:
-                raise Failed(f"fio did {side['total_ios']} of {jobs} {kind} requests")
-            return side["runtime"] / 1000 * jobs / side["total_ios"]
-
-        ours, reads, writes = [], [], []
-        for _ in range(self.rounds):
-            ours.append(float(output_of(program, source, copy, str(jobs), "64")))
-            reads.append(fio("randread", source))
-            writes.append(fio("randwrite", copy))
-        both = [read + write for read, write in zip(reads, writes)]
-        rate, fio_rate = jobs / statistics.median(ours), jobs / statistics.median(both)
-        self.add("random", "1000/s", rate / 1000, fio_rate / 1000, "fio", rate / fio_rate, 0.6, at_least=True,
-                 spread=spread(ours), raw={"ucopyd": ours, "fio reads": reads, "fio writes": writes})
-
-    def fair(self, source, copy, small_copy):
-        """One client copies 4 KiB at a time, alone and while another has a hundred jobs over 2 GiB: what it waits for is what
-        the devices already have, not the jobs. Shown: the 99th percentile beside them, and alone; no bar."""
-        program = self.compile("latency")
-        columns = zip(*[[float(time) / 1e6 for time in output_of(program, source, copy, small_copy, "2000").split()]
-                        for _ in range(self.rounds)])
-        names = ("median alone", "99 % alone", "median beside", "99 % beside")
-        raw = dict(zip(names, map(list, columns)))
-        beside, alone = statistics.median(raw["99 % beside"]), statistics.median(raw["99 % alone"])
-        self.add("fair", "s", beside, alone, "alone", beside / alone, None, spread=spread(raw["99 % beside"]), raw=raw)
-
-    def compile(self, name):
-        """Builds a C program of this folder against the library, named as an installation names it."""
-        for link in ("libkcopyd.so", "libkcopyd.so.0"):
-            if not os.path.exists(self.rig.path(link)):
-                os.symlink(os.path.join(self.rig.programs, "libkcopyd.so"), self.rig.path(link))
-        program = self.rig.path(name)
-        output_of("gcc", "-std=c99", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
-                  f"-I{HERE}/../../Sources/CKCopyd/include", "-o", program, f"{HERE}/{name}.c", f"-L{self.rig.folder}",
-                  f"-Wl,-rpath,{self.rig.folder}", "-lkcopyd", "-lpthread")
-        return program
-
-    def small(self, source, copy):
-        ctl = os.path.join(self.rig.programs, "ucopyctl")
-        programs = {
-            "ucopyd": lambda: self.rig.run(ctl, "copy", "--local", f"{source}@0+{MIB // 512}", copy),
-            "dd": lambda: self.rig.run("dd", f"if={source}", f"of={copy}", "bs=1M", "count=1", "iflag=direct",
-                                       "oflag=direct", "status=none"),
-        }
-        self.compare_wall("small", programs, 3, rounds=self.rounds * 10)
-
-    def one_in_ten(self, offset):
-        """A mebibyte of data in every ten."""
-        return os.urandom(MIB) if offset // MIB % 10 == 0 else None
-
-    def zeroes(self):
-        """The zeroes are written, and a device does not tell where it has none: every program has to read them."""
-        images = [
-            self.rig.image("zeroes.img", self.size, fill=lambda offset, length: self.one_in_ten(offset) or bytes(length)),
-            self.rig.image("copy.img", self.size),
-        ]
-        source, copy = [self.rig.loop(image) for image in images]
-        programs = {"ucopyd": lambda: self.rig.ucopyctl("copy", "--sparse", source, copy)} | self.others(source, [copy])
-        del programs["dd"]
-        self.compare_wall("zeroes", programs, 1.1, lambda: self.rig.refill(images[1]), self.same(source, [copy]))
-        for device, image in zip((source, copy), images):
-            output_of("losetup", "--detach", device)
-            os.unlink(image)
-
-    def holes(self):
-        """Image files: the file system knows where the holes are. The copy begins as one hole."""
-        source = self.rig.sparse_image("holes.img", self.size, self.one_in_ten)
-        copy = self.rig.path("copy.img")
-        programs = {"ucopyd": lambda: self.rig.ucopyctl("copy", "--sparse", source, copy)} | self.others(source, [copy])
-        del programs["dd"]
-        self.compare_wall("holes", programs, 1.1, lambda: self.rig.sparse_image("copy.img", self.size),
-                          self.same(source, [copy]))
-        for image in (source, copy):
-            os.unlink(image)
-
-    def memory(self):
-        """16 GiB of holes with a mebibyte of data in every 64, read and written whole into a file that forgets them, and once
-        more with --sparse into a file of holes. Peak resident memory less the budget; the bar is what may come on top."""
-        size = (1 if self.quick else 16) * 1024 * MIB
-        pages = 4096
-        source = self.rig.sparse_image("large.img", size, lambda offset: os.urandom(MIB) if offset // MIB % 64 == 0 else None)
-        peaks = {}
-        for kind, copy, flags in (
-            ("whole", self.rig.null_file(size), []),
-            ("sparse", self.rig.sparse_image("copy.img", size), ["--sparse"]),
-        ):
-            with open(f"/proc/{self.rig.daemon.pid}/clear_refs", "w") as file:
-                file.write("5")  # begins VmHWM anew
-            self.rig.ucopyctl("copy", "--pages", str(pages), *flags, source, copy)
-            peaks[kind] = self.rig.memory_of(self.rig.daemon.pid, "VmHWM") / MIB
-        beyond = max(peaks.values()) - pages * 4096 / MIB
-        self.add("memory", "MiB", beyond, None, "", beyond, 32, raw={"budget": pages * 4096 / MIB, "peak": peaks})
-        for image in (source, copy):
-            os.unlink(image)
-
-    def idle(self):
-        """What the daemon keeps when there is no client any more."""
-        time.sleep(1)
-        resident = self.rig.memory_of(self.rig.daemon.pid, "VmRSS") / MIB
-        self.add("idle", "MiB", resident, None, "", resident, 32, raw={"resident": resident})
+PARTS = {"copy": CopyRows, "targets": TargetRows}
 
 
 def versions():
@@ -298,34 +30,27 @@ def versions():
     return {
         "kernel": platform.release(), "processors": os.cpu_count(), "dd": first_line("dd", "--version"),
         "qemu-img": first_line("qemu-img", "--version"), "nbdcopy": first_line("nbdcopy", "--version"),
-        "fio": first_line("fio", "--version"),
+        "fio": first_line("fio", "--version"), "qemu-storage-daemon": first_line("qemu-storage-daemon", "--version"),
     }
 
 
-def write_json(path, bench, options):
-    rows = [
-        {
-            "row": row.name, "work": ROWS[row.name], "unit": row.unit, "ours": row.measured, "bestOther": row.peer,
-            "bestOtherName": row.peer_name or None, "ratio": row.ratio, "bar": row.bar,
-            "atLeast": row.at_least, "pass": row.passed, "spread": row.spread, "rounds": row.raw,
-        }
-        for row in bench.rows
-    ]
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "w") as file:
-        json.dump({"bytes": bench.size, "quick": options.quick, "inMemory": bench.rig.in_memory, "machine": versions(),
-                   "rows": rows}, file, indent=2)
-        file.write("\n")
-    print(f"\nall rounds: {path}")
+def chosen(only):
+    """The parts that have something to do, each with the names of its rows that were asked for."""
+    for name, part in PARTS.items():
+        rows = [row for row in part.works if only is None or name in only or row in only]
+        if rows:
+            yield part, rows
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measures ucopyd beside dd, qemu-img, nbdcopy and fio.")
+    parser = argparse.ArgumentParser(description="Measures ucopyd beside other programs.")
     parser.add_argument("--programs", default=".build/release", help="folder of ucopyd, ucopyctl and libkcopyd.so")
     parser.add_argument("--json", default=".build/bench.json", help="where all results go")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that the medians are taken over")
     parser.add_argument("--quick", action="store_true", help="an eighth of the data: shows that it works, not how fast")
-    parser.add_argument("--only", action="append", choices=list(ROWS), help="only this row; may be repeated")
+    names = [*PARTS, *(name for part in PARTS.values() for name in part.works)]
+    parser.add_argument("--only", action="append", choices=names, metavar="ROW",
+                        help=f"only this row, or all rows of a part; may be repeated: {', '.join(names)}")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -338,17 +63,20 @@ def main():
 
     rig = Rig(options.programs)
     try:
-        rig.make_folder((1100 if options.quick else 8500) * MIB)
-        bench = Bench(rig, options)
+        parts = [part(rig, options, wanted) for part, wanted in chosen(options.only)]
+        rig.make_folder(max(part.need(options.quick) for part in parts))
         if not rig.in_memory:
             print("bench: no room in /dev/shm: the images are on a disk, and the disk is what is measured")
         rig.start_daemon()
-        bench.run()
+        for part in parts:
+            part.run()
+        rows = [row for part in parts for row in part.rows]
         Row.print_head()
-        for row in bench.rows:
+        for row in rows:
             row.print()
-        write_json(options.json, bench, options)
-        return 0 if options.quick or all(row.passed for row in bench.rows) else 1
+        sizes = {name: part.size for part in parts for name, kind in PARTS.items() if isinstance(part, kind)}
+        write_json(options.json, rows, bytes=sizes, quick=options.quick, inMemory=rig.in_memory, machine=versions())
+        return 0 if options.quick or all(row.passed for row in rows) else 1
     except (Failed, OSError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = 1 << 20
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -43,6 +44,7 @@ class Rig:
         self.daemon = None
         self.child = None
         self.mounts = []
+        self.servers = []
 
     def make_folder(self, need):
         """Makes a folder with room for `need` bytes, in memory where it fits."""
@@ -161,7 +163,7 @@ class Rig:
 
     def start_daemon(self):
         directory = self.path("run")
-        os.mkdir(directory)
+        os.makedirs(directory, exist_ok=True)
         log = open(self.path("ucopyd.log"), "wb")
         self.daemon = subprocess.Popen(
             [os.path.join(self.programs, "ucopyd"), "--runtime-directory", directory],
@@ -177,8 +179,31 @@ class Rig:
         with open(self.path("ucopyd.log")) as file:
             raise Failed(f"ucopyd did not start: {file.read().strip()}")
 
+    def restart_daemon(self):
+        """A daemon that has not done anything yet."""
+        end(self.daemon)
+        self.start_daemon()
+
+    def program(self, name):
+        return os.path.join(self.programs, name)
+
     def ucopyctl(self, *arguments):
-        return self.run(os.path.join(self.programs, "ucopyctl"), *arguments, cpu_of=[self.daemon.pid])
+        return self.run(self.program("ucopyctl"), *arguments, cpu_of=[self.daemon.pid])
+
+    def socket(self, name):
+        """Where the daemon exports a mapped device."""
+        return self.path(f"run/nbd/{name}.sock")
+
+    def compile(self, name):
+        """Builds a C program of this folder against the library, named as an installation names it."""
+        for link in ("libkcopyd.so", "libkcopyd.so.0"):
+            if not os.path.exists(self.path(link)):
+                os.symlink(os.path.join(self.programs, "libkcopyd.so"), self.path(link))
+        program = self.path(name)
+        output_of("gcc", "-std=c99", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+                  f"-I{HERE}/../../Sources/CKCopyd/include", "-o", program, f"{HERE}/{name}.c", f"-L{self.folder}",
+                  f"-Wl,-rpath,{self.folder}", "-lkcopyd", "-lpthread")
+        return program
 
     # -- the end
 
@@ -193,6 +218,8 @@ class Rig:
                 os.waitpid(self.child, 0)
         if self.daemon is not None:
             end(self.daemon)
+        for server in self.servers:
+            end(server)
         for path, server in self.mounts:
             subprocess.run(["fusermount3", "-u", path], stderr=subprocess.DEVNULL)
             end(server)

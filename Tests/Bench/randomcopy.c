@@ -1,7 +1,8 @@
 /*
- * random4k SOURCE DESTINATION JOBS OUTSTANDING: copies 4 KiB blocks from random places to random places through libkcopyd, in
- * this process, one client, with that many jobs outstanding. Prints the seconds from the first submission to the last
- * completion. Each completion starts the next job, as a target that serves requests would.
+ * randomcopy SOURCE DESTINATION JOBS OUTSTANDING BLOCK_SIZE: copies blocks of so many bytes (4 to 64 KiB, a power of two) from
+ * random places to random places through libkcopyd, in this process, one client, with that many jobs outstanding. Prints the
+ * seconds from the first submission to the last completion. Each completion starts the next job, as a target that serves
+ * requests would.
  *
  * No two jobs write the same block, so every block can be compared afterwards, off the clock.
  */
@@ -16,7 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { block_size = 4096, block_sectors = block_size / 512 };
+enum { sector_size = 512, page_size = 4096, most_block_size = 65536 };
+
+static size_t block_size;
+static sector_t block_sectors;
 
 struct run {
 	struct kcopyd_client *client;
@@ -30,7 +34,7 @@ struct run {
 
 static void fail(const char *object, const char *operation, int error)
 {
-	fprintf(stderr, "random4k: %s: %s: %s\n", object, operation, strerror(error));
+	fprintf(stderr, "randomcopy: %s: %s: %s\n", object, operation, strerror(error));
 	exit(1);
 }
 
@@ -110,17 +114,17 @@ static void choose_places(struct run *run, uint64_t sources, uint64_t destinatio
 /* Compares what was copied, through buffered descriptors. */
 static void compare(const struct run *run, const char *source, const char *destination)
 {
-	char read[block_size], written[block_size];
+	static char read[most_block_size], written[most_block_size];
 	int from = open(source, O_RDONLY | O_CLOEXEC), to = open(destination, O_RDONLY | O_CLOEXEC);
 
 	if (from < 0 || to < 0)
 		fail(from < 0 ? source : destination, "open", errno);
 	for (unsigned long job = 0; job < run->jobs; job++) {
-		if (pread(from, read, block_size, (off_t)run->from[job] * block_size) != block_size ||
-		    pread(to, written, block_size, (off_t)run->to[job] * block_size) != block_size)
+		if (pread(from, read, block_size, (off_t)(run->from[job] * block_size)) != (ssize_t)block_size ||
+		    pread(to, written, block_size, (off_t)(run->to[job] * block_size)) != (ssize_t)block_size)
 			fail(source, "pread", errno);
 		if (memcmp(read, written, block_size)) {
-			fprintf(stderr, "random4k: %s: block %u is not block %u of %s\n", destination, run->to[job],
+			fprintf(stderr, "randomcopy: %s: block %u is not block %u of %s\n", destination, run->to[job],
 				run->from[job], source);
 			exit(1);
 		}
@@ -147,23 +151,29 @@ int main(int argc, char **argv)
 	uint64_t sources, destinations;
 	int error;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: random4k SOURCE DESTINATION JOBS OUTSTANDING\n");
+	if (argc != 6) {
+		fprintf(stderr, "usage: randomcopy SOURCE DESTINATION JOBS OUTSTANDING BLOCK_SIZE\n");
 		return 2;
 	}
 	run.jobs = strtoul(argv[3], NULL, 10);
 	outstanding = strtoul(argv[4], NULL, 10);
+	block_size = strtoul(argv[5], NULL, 10);
+	if (block_size < page_size || block_size > most_block_size || (block_size & (block_size - 1))) {
+		fprintf(stderr, "randomcopy: %s: blocks are 4096 to 65536 bytes, a power of two\n", argv[5]);
+		return 2;
+	}
+	block_sectors = block_size / sector_size;
 	run.source = open_device(argv[1], O_RDONLY | O_DIRECT);
 	run.destination = open_device(argv[2], O_RDWR | O_DIRECT);
 	sources = blocks_of(run.source, argv[1]);
 	destinations = blocks_of(run.destination, argv[2]);
 	if (!sources || run.jobs > destinations || outstanding < 1 || outstanding > run.jobs) {
-		fprintf(stderr, "random4k: at least 1 and at most %llu jobs, and no more outstanding\n",
+		fprintf(stderr, "randomcopy: at least 1 and at most %llu jobs, and no more outstanding\n",
 			(unsigned long long)destinations);
 		return 2;
 	}
 	choose_places(&run, sources, destinations);
-	error = kcopyd_client_create((unsigned int)outstanding, &run.client);
+	error = kcopyd_client_create((unsigned int)(outstanding * block_size / page_size), &run.client);
 	if (error)
 		fail("client", "kcopyd_client_create", -error);
 
@@ -180,7 +190,7 @@ int main(int argc, char **argv)
 	kcopyd_device_close(run.source);
 	kcopyd_device_close(run.destination);
 	if (run.failed) {
-		fprintf(stderr, "random4k: %lu jobs failed\n", run.failed);
+		fprintf(stderr, "randomcopy: %lu jobs failed\n", run.failed);
 		return 1;
 	}
 	compare(&run, argv[1], argv[2]);
