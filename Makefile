@@ -31,7 +31,7 @@ help:
 	@echo 'make demo     install what is missing, build, copy a real file system, leave nothing behind'
 	@echo 'make check    install what is missing, run every test that this machine can run'
 	@echo 'make build    build the programs and the library in $(RELEASE)'
-	@echo 'make bench    measure beside other programs (BENCH_FLAGS='--quick --only targets' for a short run of a part)'
+	@echo 'make bench    measure beside other programs (BENCH_FLAGS="--quick --only targets": a part, in short)'
 	@echo 'make lint     check the format of the Swift sources; make format applies it'
 	@echo 'make install  install under DESTDIR= PREFIX= (now: $(DESTDIR)$(PREFIX))'
 	@echo 'make clean    remove what was built'
