@@ -52,10 +52,13 @@ final class Volume {
         _ = device.observe { [unowned self] event in
             if case .target(let told) = event { events.append(told) }
             if case .flushFailed = event { flushFailures += 1 }
+            if case .removed = event { isRemoved = true }
         }
     }
 
     private(set) var flushFailures = 0
+    /// Whether it is no more, and its targets neither.
+    private(set) var isRemoved = false
     var simulator: Simulator { lab.simulator }
     /// The words behind the type.
     var status: String { device.status().first?.text ?? "" }

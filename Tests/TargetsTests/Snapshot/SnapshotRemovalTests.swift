@@ -21,4 +21,21 @@ struct SnapshotRemovalTests {
         #expect(fixture.store.bytes(at: 0, count: 8) == [0x53, 0x6E, 0x41, 0x70, 0, 0, 0, 0])
         #expect(try fixture.tags(fixture.origin, 40, 8) == Array(700..<708))
     }
+
+    @Test("does so, too, where a commit was under way when the store ran full")
+    func headerBehindCommit() throws {
+        var options = TargetOptions()
+        options.overflow = .detach
+        let fixture = try SnapshotFixture("P 8", store: 24, options: options)
+        fixture.store.holds = [.init(kinds: [.flush])]
+        fixture.origin.start(.write, 0, 8, tags: Array(500..<508))
+        try fixture.simulator.settle()
+        fixture.origin.start(.write, 40, 8, tags: Array(600..<608))
+        try fixture.simulator.settle()
+        fixture.store.holds = []
+        try fixture.simulator.run { fixture.snapshot.isRemoved }
+        try fixture.simulator.settle()
+        #expect(fixture.simulator.violations == [])
+        #expect(fixture.store.openHandles == 0)
+    }
 }

@@ -268,7 +268,8 @@ final class PersistentStore: ExceptionStore {
     }
 
     func whenIdle(_ body: @escaping () -> Void) {
-        if isIdle { body() } else { idle.append(body) }
+        // Behind those who wait already, though the store may be idle just now.
+        if isIdle, idle.isEmpty { body() } else { idle.append(body) }
     }
 
     func move(to device: any TargetDevice, _ exceptions: ExceptionTable) {
