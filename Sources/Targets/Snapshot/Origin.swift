@@ -68,6 +68,10 @@ final class Origin {
             CopyPlan(write, range, Array(snapshots[index..<end])).start()
             index = end
         }
+        for snapshot in snapshots where snapshot.isBeingMarked && range.start < snapshot.length {
+            write.left += 1
+            snapshot.whenMarked.append { write.oneIsSafe() }
+        }
         for snapshot in snapshots where !snapshot.isValid && !snapshot.originReads.isEmpty {
             // It has no copies any more, but what it is reading now was asked for before.
             write.left += 1

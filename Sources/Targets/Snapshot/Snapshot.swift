@@ -32,6 +32,11 @@ final class Snapshot {
 
     /// Whether it can be used.
     private(set) var isValid = true
+    /// Whether its store is being marked as invalid: as long as that is not durable the origin must not change, for the store
+    /// would be loaded as a good one after a power cut.
+    private(set) var isBeingMarked = false
+    /// Told when the store has been marked, or cannot be.
+    var whenMarked: [() -> Void] = []
     /// Whether its store was full, and nothing more is written to the snapshot.
     var isOverflowed = false
     /// Whether it has been resumed once: before that the origin does not care for it.
@@ -122,13 +127,22 @@ final class Snapshot {
     func invalidate(_ reason: String, as kind: TargetEvent.Kind = .invalidated) {
         guard isValid else { return }
         isValid = false
-        store.invalidate { [weak self] isDurable in
-            guard let self, !isDurable else { return }
+        isBeingMarked = true
+        store.invalidate { [self] isDurable in marked(as: kind, isDurable) }
+        owner?.snapshotEvent(TargetEvent(kind, reason))
+        releaseHeld()
+    }
+
+    /// The store says that it is invalid, or cannot be made to.
+    private func marked(as kind: TargetEvent.Kind, _ isDurable: Bool) {
+        isBeingMarked = false
+        if !isDurable {
             let text = "\(cow.name): the store could not be marked as invalid, and must not be loaded again"
             owner?.snapshotEvent(TargetEvent(kind, text))
         }
-        owner?.snapshotEvent(TargetEvent(kind, reason))
-        releaseHeld()
+        var bodies: [() -> Void] = []
+        swap(&bodies, &whenMarked)
+        for body in bodies { body() }
     }
 
     /// Another target uses it from now on, which has opened the devices by itself.
