@@ -48,8 +48,8 @@ extension SnapshotRun {
     }
 
     func drop(_ slot: Int) throws {
-        guard let volume = volumes[slot] else { return }
         try relieve()
+        guard let volume = volumes[slot] else { return }
         try volume.suspend()
         model.snapshots[slot] = nil
         volumes[slot] = nil
@@ -61,10 +61,10 @@ extension SnapshotRun {
     }
 
     func reloadStore(_ slot: Int) throws {
+        try compareAll()
         guard let volume = volumes[slot], let snapshot = model.snapshots[slot], snapshot.shape.isPersistent,
             let line = line(slot, "snapshot", snapshot.shape.sectors)
         else { return }
-        try compareAll()
         // Nothing may be written to the origin while nobody keeps its old content.
         try suspendOrigin()
         let status = volume.status
@@ -75,20 +75,16 @@ extension SnapshotRun {
         try new.resume()
         if model.snapshots[slot]?.state == .overflow { model.snapshots[slot]?.forgetOverflow() }
         try origin.resume()
-        let isDetached = wishes[slot]?.policy == "detach" && status == "Invalid"
-        if isDetached {
-            // The store itself is as it was, but the origin has gone on since.
-            try drop(slot)
-        } else if status != "Overflow", new.status != status {
+        if status != "Overflow", new.status != status {
             fail("the status of snapshot \(slot) was \(status), and after loading it again is \(new.status)")
         }
     }
 
     func handOver(_ slot: Int) throws {
+        try relieve()
         guard let volume = volumes[slot], let snapshot = model.snapshots[slot],
             let line = line(slot, "snapshot", snapshot.shape.sectors)
         else { return }
-        try relieve()
         if simulator.chance(2) {
             // The same device gets a new table.
             try volume.load(line, options: options(slot))
@@ -105,8 +101,8 @@ extension SnapshotRun {
     }
 
     func suspendAndResume(_ device: Int) throws {
-        guard let volume = volume(device) else { return }
         try relieve()
+        guard let volume = volume(device) else { return }
         try volume.suspend()
         for _ in 0..<simulator.random(0...5) where !simulator.step() { break }
         try volume.resume()
@@ -122,9 +118,23 @@ extension SnapshotRun {
     /// may be held: it would outlive a suspension.
     func relieve() throws {
         try grow()
+        try sweep()
         let mayBeHeld = wishes.values.contains { $0.policy == "hold" }
         try simulator.run { [self] in
             mayBeHeld ? underWay.isEmpty : !underWay.contains { $0.pending.operation == .discard }
+        }
+    }
+
+    /// A snapshot that has ended with its full store is removed by itself.
+    private func sweep() throws {
+        for (slot, volume) in volumes where volume.told(.detached) > 0 {
+            try simulator.run { [self] in volume.isRemoved && !underWay.contains { $0.device == slot } }
+            model.snapshots[slot] = nil
+            volumes[slot] = nil
+            wishes[slot] = nil
+            if let store = stores.removeValue(forKey: slot), store.openHandles != 0 {
+                fail("the store of snapshot \(slot) is still open \(store.openHandles) times")
+            }
         }
     }
 
@@ -147,7 +157,6 @@ extension SnapshotRun {
         else { return }
         try compareAll()
         guard model.snapshots[slot]?.state == .normal else { return }
-        try relieve()
         try origin.load(line, options: options(slot))
         try volume.suspend()
         try origin.suspend()
@@ -182,6 +191,7 @@ extension SnapshotRun {
         try relieve()
         try simulator.run { [self] in underWay.isEmpty }
         try finishMerge()
+        try sweep()
         try settleStates()
         try compare(0)
         for slot in volumes.keys.sorted() { try compare(slot) }

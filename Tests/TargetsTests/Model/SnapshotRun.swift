@@ -1,6 +1,7 @@
 import BlockIO
 import Glibc
 import Targets
+import TestSupport
 
 /// Runs a program on simulated disks and compares everything with the model.
 final class SnapshotRun {
@@ -19,6 +20,8 @@ final class SnapshotRun {
     var wishes: [Int: SnapshotProgram.Wish] = [:]
     /// The store of the snapshot that is being merged.
     var mergingStore: SimulatedDisk?
+    /// Told what a new store holds.
+    var onNewStore: (([UInt8]) -> Void)?
     /// Requests under way, by device.
     var underWay: [(device: Int, pending: PendingRequest)] = []
     private var mismatches: [String] = []
@@ -44,7 +47,7 @@ final class SnapshotRun {
     /// Does all steps and a last check.
     func run(_ program: SnapshotProgram) throws {
         for (number, step) in program.steps.enumerated() {
-            if simulatorTraces { print("  \(number) \(step)") }
+            if traces { print("  \(number) \(step)") }
             do {
                 try perform(step)
                 try check()
@@ -98,9 +101,12 @@ final class SnapshotRun {
 
     func newStore(_ sectors: UInt64) -> SimulatedDisk {
         lastStore += 1
-        let store = lab.disk("/store\(lastStore)", sectors: sectors)
+        // A new store is known by zeroes where its header will be. The rest is what somebody has left behind.
+        let rest = Bytes.random(Int(sectors - 1) * 512, seed: UInt64(lastStore))
+        let store = lab.disk("/store\(lastStore)", content: [UInt8](repeating: 0, count: 512) + rest)
         store.logicalBlockSectors = world.block
         store.canDiscard = world.canDiscard
+        onNewStore?(store.content)
         return store
     }
 
@@ -228,4 +234,4 @@ final class SnapshotRun {
 }
 
 /// Whether programs say what they do: UCOPYD_MODEL_TRACE.
-let simulatorTraces = getenv("UCOPYD_MODEL_TRACE") != nil
+private let traces = getenv("UCOPYD_MODEL_TRACE") != nil

@@ -18,9 +18,13 @@ final class PowerCutRun {
     }
 
     let run: SnapshotRun
+    /// Whether the stores are so small that they may be full at any time.
+    var mayRunFull = false
     /// The snapshots there are, by slot, while nothing is merged.
     private var members: [Int: Member] = [:]
     private var merged: Member?
+    /// When the snapshots were taken that were taken during the recording.
+    private var taken: [Int: Int] = [:]
     /// The content of the disks when the recording began.
     private var bases: [[UInt8]] = []
     private(set) var first = 0
@@ -55,6 +59,16 @@ final class PowerCutRun {
         return Member(line: line, store: store.number, shape: snapshot.shape)
     }
 
+    /// A snapshot is taken while everything is recorded: until then its store need only be good for being made again.
+    func take(_ slot: Int, _ wish: SnapshotProgram.Wish) throws {
+        let store = run.lab.disks.count
+        run.onNewStore = { [self] in bases.append($0) }
+        try run.take(slot, wish)
+        members[slot] = member(slot)
+        taken[slot] = recording.tick()
+        if run.stores[slot]?.number != store { throw Mismatch(description: "the store of snapshot \(slot) is another") }
+    }
+
     /// A merge begins and is recorded.
     func merge(_ slot: Int) throws {
         merged = members.removeValue(forKey: slot)
@@ -81,7 +95,11 @@ final class PowerCutRun {
             let originTags = SectorTags.tags(images[0])
             for (slot, member) in members {
                 guard let content = run.model.snapshots[slot]?.content else { continue }
-                try look(images, originTags, member, content, moment, "snapshot \(slot)")
+                if let time = taken[slot], moment <= time {
+                    try lookAtUnfinished(images[member.store], slot)
+                } else {
+                    try look(images, originTags, member, content, moment, "snapshot \(slot)")
+                }
             }
             if let merged { try look(images, originTags, merged, run.model.origin, moment, "the merged origin") }
             if merged == nil { try compare(originTags, run.model.origin, moment, "the origin") }
@@ -108,8 +126,20 @@ final class PowerCutRun {
         try compare(tags, content, moment, what)
     }
 
+    /// A store that was not yet in use is blank, or has no exceptions.
+    private func lookAtUnfinished(_ store: [UInt8], _ slot: Int) throws {
+        let reader: KernelReader
+        do { reader = try KernelReader(store) } catch {
+            throw Mismatch(description: "the new store of snapshot \(slot) cannot be loaded: \(error)")
+        }
+        guard reader.isNew || reader.isValid && reader.used == 0 else {
+            throw Mismatch(description: "the new store of snapshot \(slot) has \(reader.used) exceptions")
+        }
+    }
+
     private func mayBeInvalid(_ member: Member) -> Bool {
-        run.model.snapshots.values.contains { $0.shape == member.shape && $0.mayFail }
+        mayRunFull
+            || run.model.snapshots.values.contains { $0.shape == member.shape && $0.mayFail }
     }
 
     private func compare(_ tags: [UInt64?], _ content: SectorContent, _ moment: Int, _ what: String) throws {
@@ -131,7 +161,7 @@ final class PowerCutRun {
             new.logicalBlockSectors = disk.logicalBlockSectors
         }
         var volumes: [(Volume, Member, SectorContent)] = []
-        for (slot, member) in members {
+        for (slot, member) in members where taken[slot].map({ $0 < moment }) ?? true {
             guard let content = run.model.snapshots[slot]?.content else { continue }
             let volume = try Volume("snapshot\(slot)", lab: lab)
             try volume.load(member.line)
@@ -161,7 +191,7 @@ final class PowerCutRun {
         }
         // The second time after it has been used, through the targets and past them.
         try use(origin, &originContent)
-        for index in volumes.indices { try use(volumes[index].0, &volumes[index].2) }
+        if !mayRunFull { for index in volumes.indices { try use(volumes[index].0, &volumes[index].2) } }
         try compareAll()
         let after = lab.disks.map(\.content)
         for (_, member, content) in volumes {

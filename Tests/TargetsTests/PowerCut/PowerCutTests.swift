@@ -11,8 +11,20 @@ struct PowerCutTests {
     private static let seconds = getenv("UCOPYD_MODEL_SECONDS").flatMap { Double(String(cString: $0)) } ?? 0
     private static let first = getenv("UCOPYD_MODEL_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
 
-    /// Programs of writes with a few snapshots of which none runs full.
-    private func program(_ seed: UInt64, merges: Bool) -> (setup: [Step], window: [Step], world: SnapshotProgram.World)
+    /// What happens while everything is recorded.
+    private enum Kind: CaseIterable {
+        /// Writes to snapshots with room enough.
+        case writes
+        /// Writes to snapshots that become full.
+        case overflow
+        /// A snapshot is being merged.
+        case merge
+        /// A snapshot is taken.
+        case new
+    }
+
+    /// Programs of writes.
+    private func program(_ seed: UInt64, _ kind: Kind) -> (setup: [Step], window: [Step], world: SnapshotProgram.World)
     {
         var numbers = SeededNumbers(seed)
         func pick<T>(_ values: [T]) -> T { values[Int.random(in: 0..<values.count, using: &numbers)] }
@@ -24,20 +36,24 @@ struct PowerCutTests {
                 device: pick(devices), sector: UInt64.random(in: 0..<sectors, using: &numbers),
                 count: pick([1, 3, 8, 16, 33]), isFUA: pick([false, false, true]))
         }
-        var setup: [Step] = []
-        let slots = merges ? [1, 2] : pick([[1], [1, 2]])
-        for slot in slots {
+        func wish() -> SnapshotProgram.Wish {
             let chunk: UInt64 = pick([1, 1, 8, 16])
             // Room for everything twice: chunks that had no slot yet when the power was cut stay holes.
             let all = 2 * sectors / chunk
-            let wish = SnapshotProgram.Wish(
-                chunk: chunk, store: pick(["P", "PO"]), features: [], excess: 0,
-                storeChunks: all + 8 + all / (chunk * 32), policy: nil)
-            setup += [.take(slot: slot, wish)]
-            for _ in 0..<Int.random(in: 0..<6, using: &numbers) { setup.append(write([0, 0, slot])) }
+            let chunks = kind == .overflow ? pick([4, 7, 12]) : all + 8 + all / (chunk * 32)
+            return SnapshotProgram.Wish(
+                chunk: chunk, store: pick(["P", "PO"]), features: [], excess: 0, storeChunks: chunks, policy: nil)
         }
-        if merges { for _ in 0..<6 { setup.append(write([1])) } }
+        var setup: [Step] = []
+        let slots = kind == .merge ? [1, 2] : pick([[1], [1, 2]])
+        for slot in slots {
+            setup.append(.take(slot: slot, wish()))
+            let most = kind == .overflow ? 2 : 6
+            for _ in 0..<Int.random(in: 0..<most, using: &numbers) { setup.append(write([0, 0, slot])) }
+        }
+        if kind == .merge { for _ in 0..<6 { setup.append(write([1])) } }
         var window: [Step] = []
+        if kind == .new { window.append(.take(slot: 3, wish())) }
         for _ in 0..<Int.random(in: 6..<30, using: &numbers) {
             switch Int.random(in: 0..<10, using: &numbers) {
             case 0..<5: window.append(write([0, 0] + slots))
@@ -48,29 +64,31 @@ struct PowerCutTests {
         return (setup, window, world)
     }
 
-    private func check(_ seed: UInt64, merges: Bool) throws {
-        let (setup, window, world) = program(seed, merges: merges)
+    private func check(_ seed: UInt64, _ kind: Kind) throws {
+        let (setup, window, world) = program(seed, kind)
         let cut = try PowerCutRun(SnapshotProgram(seed: seed, world: world, steps: setup))
+        cut.mayRunFull = kind == .overflow
         for step in setup { try cut.run.perform(step) }
         try cut.begin()
-        if merges { try cut.merge(1) }
-        for step in window { try cut.run.perform(step) }
+        if kind == .merge { try cut.merge(1) }
+        for step in window {
+            if case .take(let slot, let wish) = step { try cut.take(slot, wish) } else { try cut.run.perform(step) }
+        }
         if seed % 3 == 0 { try cut.run.simulator.settle() }
         var numbers = SeededNumbers(seed &* 7)
-        let moments = cut.first...cut.recording.moment + 1
-        for moment in moments {
+        for moment in cut.first...cut.recording.moment + 1 {
             let style = CutStyle.allCases.randomElement(using: &numbers) ?? .some
             try cut.check(cutBefore: moment, style: style, constructs: Int.random(in: 0..<8, using: &numbers) == 0)
         }
     }
 
-    private func checkAll(_ count: UInt64, merges: Bool) {
+    private func checkAll(_ count: UInt64, _ kind: Kind) {
         let clock = ContinuousClock()
         let end = clock.now + .seconds(Self.seconds)
         var seed = Self.first
         while seed < Self.first + count || clock.now < end {
-            do { try check(seed, merges: merges) } catch {
-                let (setup, window, world) = program(seed, merges: merges)
+            do { try check(seed, kind) } catch {
+                let (setup, window, world) = program(seed, kind)
                 Issue.record("seed \(seed), \(world)\nsetup \(setup)\nwindow \(window)\n\(error)")
                 return
             }
@@ -79,8 +97,14 @@ struct PowerCutTests {
     }
 
     @Test("loses nothing that was made durable, and shows no snapshot what was written to the origin later")
-    func writes() { checkAll(60, merges: false) }
+    func writes() { checkAll(20, .writes) }
+
+    @Test("never leaves a snapshot that seems valid where a full store has made it invalid")
+    func overflow() { checkAll(20, .overflow) }
 
     @Test("during a merge leaves the snapshot's content, whatever part of it has been merged")
-    func merges() { checkAll(60, merges: true) }
+    func merges() { checkAll(20, .merge) }
+
+    @Test("while a new store is made leaves one that is blank or has no exceptions")
+    func news() { checkAll(20, .new) }
 }
