@@ -30,6 +30,8 @@ final class SimulatedDisk {
     var canDiscard = true
     var canWriteZeroes = true
     var faults: [Fault] = []
+    /// Whether some sectors of a write that fails are written all the same.
+    var storesFailedWrites = true
     var holds: [Hold] = []
     /// Handles that have not been released.
     private(set) var openHandles = 0
@@ -103,7 +105,7 @@ final class SimulatedDisk {
 
     /// Stores bytes; those of a write that fails only in part.
     func store(_ bytes: [UInt8], at range: SectorRange, failed: Bool) {
-        for sector in 0..<Int(range.count) where !failed || simulator.chance(2) {
+        for sector in 0..<Int(range.count) where !failed || storesFailedWrites && simulator.chance(2) {
             let place = Int(range.start) + sector
             guard (place + 1) * 512 <= content.count else { return }
             content.withUnsafeMutableBytes { target in
