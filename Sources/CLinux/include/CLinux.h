@@ -43,6 +43,9 @@ bool clinux_is_fuse(int fd);
 /// Whether a descriptor is of a file on tmpfs or ramfs (statfs(2)); false where that cannot be found out.
 bool clinux_is_in_memory(int fd);
 
+/// Asks the processor to fetch a line of memory that will be read soon: a builtin of the compiler. Any address is allowed.
+static inline void clinux_prefetch(const void *address) { __builtin_prefetch(address); }
+
 /// major(3) and minor(3), which are macros.
 uint32_t clinux_major(dev_t device);
 uint32_t clinux_minor(dev_t device);

@@ -66,7 +66,7 @@ extension ExceptionTable {
     /// Puts an entry into the node of the path at a level; the leaves' level is `height`.
     private func insertEntry(_ entry: PackedRun, at index: Int, level: Int) {
         let node = path[level].node
-        if node.count == (level == height ? TableNode.leafLimit : TableNode.innerLimit) {
+        if node.count == TableNode.limit {
             return split(node, inserting: entry, at: index, level: level)
         }
         if node.count < node.capacity { return node.insert(entry.key, entry.value, at: index) }
@@ -124,10 +124,9 @@ extension ExceptionTable {
     /// After a removal: a node with few entries is joined with a neighbour, or gets a smaller block.
     private func balance(level: Int) {
         let node = path[level].node
-        let limit = level == height ? TableNode.leafLimit : TableNode.innerLimit
         if level == 0 {
             while height > 0, root.count == 1 { dropRoot() }
-        } else if node.count < limit / 4, joinNeighbour(level: level, limit: limit * 3 / 4) {
+        } else if node.count < TableNode.limit / 4, joinNeighbour(level: level, limit: TableNode.limit * 3 / 4) {
             return balance(level: level - 1)
         }
         // The root may be another one now; the path's nodes below it are as they were.

@@ -1,8 +1,8 @@
 /// The committed exceptions of a snapshot, in memory: which chunk of the store holds which chunk of the origin.
 ///
-/// A B+ tree of runs, ordered by old chunk: a run is 16 bytes, whatever its length. Leaves have 32 to 64 entries and at
+/// A B+ tree of runs, ordered by old chunk: a run is 16 bytes, whatever its length. Nodes have 32 to 64 entries and at
 /// most 8 unused ones, so that random chunks take 17 to 21 bytes each, all included. A change touches a leaf and, once
-/// in dozens, the nodes above it, none of which is larger than 8 KiB; nothing is ever rebuilt as a whole.
+/// in dozens, the nodes above it, none of which is larger than 1 KiB; nothing is ever rebuilt as a whole.
 ///
 /// It belongs to the queue thread of its snapshot. Whoever loads it builds it alone, and hands it over before anybody
 /// uses it.

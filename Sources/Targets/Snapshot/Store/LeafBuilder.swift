@@ -12,16 +12,13 @@ struct LeafList {
 
 /// Builds leaves from runs that come in ascending order; finds old chunks that come twice.
 struct LeafBuilder: ~Copyable {
-    /// Entries of a new leaf: some room is left before the first change splits it.
-    private static let fill = TableNode.leafLimit * 7 / 8
-
     private var list = LeafList()
     private var first: UInt64 = 0
     /// The run that the next one may go on from; its length is 0 before the first.
     private var pending = ExceptionRun(old: 0, new: 0, length: 0)
     private var leaf: TableNode?
-    /// Where the next run goes; `fill`: into a new leaf.
-    private var place = LeafBuilder.fill
+    /// Where the next run goes; `TableNode.fill`: into a new leaf.
+    private var place = TableNode.fill
 
     init() {}
 
@@ -80,7 +77,7 @@ struct LeafBuilder: ~Copyable {
     // MARK: Leaves
 
     private mutating func put(_ run: ExceptionRun) {
-        if place == Self.fill { beginLeaf() }
+        if place == TableNode.fill { beginLeaf() }
         let packed = PackedRun(run)
         leaf?.keys[place] = packed.key
         leaf?.values[place] = packed.value
@@ -93,10 +90,10 @@ struct LeafBuilder: ~Copyable {
         var total: UInt64 = 0
         var done = 0
         while done < count {
-            if place == Self.fill { beginLeaf() }
+            if place == TableNode.fill { beginLeaf() }
             guard let leaf else { return }
             let (keys, values) = (leaf.keys + place, leaf.values + place)
-            let part = min(count - done, Self.fill - place)
+            let part = min(count - done, TableNode.fill - place)
             for index in 0..<part {
                 let run = code.run(words[done &+ index], bucket: bucket)
                 total &+= run.length
@@ -112,7 +109,7 @@ struct LeafBuilder: ~Copyable {
 
     private mutating func beginLeaf() {
         closeLeaf()
-        leaf = TableNode(capacity: Self.fill)
+        leaf = TableNode(capacity: TableNode.fill)
         place = 0
     }
 
@@ -123,7 +120,7 @@ struct LeafBuilder: ~Copyable {
         let leaf = full.isWasteful ? full.resized() : full
         list.leaves.append(PackedRun(key: PackedRun.firstKey(leaf.keys[0]), value: leaf.address))
         self.leaf = nil
-        place = Self.fill
+        place = TableNode.fill
     }
 
     /// The leaves of everything that came; they belong to the caller.

@@ -1,7 +1,4 @@
 extension ExceptionTable {
-    /// Entries of an inner node of a new table.
-    private static let innerFill = TableNode.innerLimit * 7 / 8
-
     /// The table of leaves that were built in stretches of ascending order; nil where two exceptions have the same old
     /// chunk. It owns the leaves, or they are gone.
     static func make(of lists: [LeafList]) -> ExceptionTable? {
@@ -28,8 +25,8 @@ extension ExceptionTable {
     }
 
     private static func above(_ level: [PackedRun]) -> [PackedRun] {
-        stride(from: 0, to: level.count, by: innerFill).map { first in
-            let part = level[first..<min(first + innerFill, level.count)]
+        stride(from: 0, to: level.count, by: TableNode.fill).map { first in
+            let part = level[first..<min(first + TableNode.fill, level.count)]
             let node = TableNode(capacity: TableNode.capacity(for: part.count))
             for child in part { node.insert(child.key, child.value, at: node.count) }
             return PackedRun(key: node.keys[0], value: node.address)

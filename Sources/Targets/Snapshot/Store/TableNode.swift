@@ -1,13 +1,17 @@
+import CLinux
+
 /// A node of an `ExceptionTable`: a block of memory that holds two sorted columns, keys and values.
 ///
 /// Leaves hold packed runs. Inner nodes hold the lowest key that belongs below each child, and the child's address. The
 /// columns are apart so that a search reads keys only. The block has room for little more than what is in it and is
 /// replaced when it grows: that bounds the slack, which fixed blocks, half full after a split, would not.
 struct TableNode {
-    /// Most entries of a leaf: searched in one go from memory that is not in a cache, so few lines are better.
-    static let leafLimit = 64
-    /// Most entries of an inner node: these stay in the caches, and many make the tree low.
-    static let innerLimit = 512
+    /// Most entries.
+    static let limit = 64
+    /// Entries of a node of a new table: some room is left before the first change splits it.
+    static let fill = limit * 7 / 8
+    /// Lines of memory, of 64 bytes, that a node of a new table takes.
+    private static let lines = 15
     /// Entries that room is made for at a time.
     private static let step = 8
 
@@ -54,20 +58,18 @@ struct TableNode {
     var memoryBytes: Int { (2 + 2 * capacity) * MemoryLayout<UInt64>.size }
 
     /// How many keys are at most `key`.
+    ///
+    /// A node is most likely in no cache. All keys are looked at, because then the processor fetches their lines at the
+    /// same time; halving would wait for one after the other. The values are on their way meanwhile.
     @inline(__always)
     func rank(_ key: UInt64) -> Int {
+        let raw = UnsafeRawPointer(words)
+        for line in 0..<Self.lines { clinux_prefetch(raw + line * 64) }
         let keys = keys
-        var base = 0
-        var rest = count
-        // Halving without a branch on what was found: the processor has nothing to guess.
-        while rest > 1 {
-            let half = rest >> 1
-            // All ones where that key is at most `key`: the sign of the difference, for keys have 63 bits.
-            let isBelow = Int(truncatingIfNeeded: Int64(bitPattern: keys[base &+ half &- 1] &- key &- 1) &>> 63)
-            base = base &+ half & isBelow
-            rest &-= half
-        }
-        return rest == 1 && keys[base] <= key ? base &+ 1 : base
+        var rank: UInt64 = 0
+        // One where that key is at most `key`.
+        for index in 0..<count { rank &+= (keys[index] &- key &- 1) &>> 63 }
+        return Int(truncatingIfNeeded: rank)
     }
 
     /// The place of the child that a key belongs below.
@@ -109,12 +111,8 @@ struct TableNode {
         return node
     }
 
-    /// The room that a node of so many entries gets: the next multiple of 8; an eighth more for the large ones, whose
-    /// copying costs more.
-    static func capacity(for count: Int) -> Int {
-        let wanted = count <= leafLimit ? count : count + count / 8
-        return (wanted + step - 1) / step * step
-    }
+    /// The room that a node of so many entries gets.
+    static func capacity(for count: Int) -> Int { (count + step - 1) / step * step }
 
     /// Whether so much of the block is unused that a smaller one is worth while.
     var isWasteful: Bool { capacity - Self.capacity(for: count + 1) >= 2 * Self.step }
