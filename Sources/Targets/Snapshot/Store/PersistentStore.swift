@@ -156,8 +156,10 @@ final class PersistentStore: ExceptionStore {
     /// Before the first commit: zeroes over what a power cut has left behind the used slots.
     private func clearStaleTail(_ batch: Batch, start: Int, length: Int) {
         guard hasStaleTail else { return zeroNextArea(batch, start: start, length: length) }
-        // From the block behind the one that holds the next slot; that one is written by the commit itself.
-        let from = UInt64(start + unit)
+        // From the device's block behind the one that holds the next slot: that one the commit writes, whole or not at all.
+        // Of more than one any may be lost with the power.
+        let block = Int(device.logicalBlockSectors) << Sector.shift
+        let from = UInt64((Int(cursor.used) * ExceptionEntry.size + block - 1) / block * block)
         let end = cursor.geometry.chunkBytes
         run(.writeZeroes, offset: areaOffset + from, length: Int(end - min(from, end)), "clear an area") { [self] in
             // What is cleared has to be so before a slot of the list can lead there.
