@@ -17,6 +17,9 @@ final class Snapshot {
     let store: any ExceptionStore
     let copier: any ChunkCopier
     let environment: any TargetEnvironment
+    /// Where the origin ended when it was taken, in whole blocks of both devices. The last chunk may be shorter than the
+    /// others.
+    private var originEnd: UInt64
     /// log2 of the chunk size in sectors.
     let chunkShift: UInt64
     /// The committed exceptions.
@@ -75,6 +78,7 @@ final class Snapshot {
         self.environment = environment
         self.length = length
         self.policy = policy
+        originEnd = Self.end(of: origin, cow)
         chunkShift = UInt64(store.chunkSectors.trailingZeroBitCount)
         lastFill = fillTenths
         store.onFailure = { [unowned self] reason in invalidate(reason) }
@@ -88,9 +92,17 @@ final class Snapshot {
         range.start >> chunkShift..<(range.end + chunkSectors - 1) >> chunkShift
     }
 
-    /// How many sectors of the origin some chunks hold: the last one may be shorter.
+    /// How many sectors of the origin some chunks hold: the last one may be shorter. What an origin has lost since is asked of
+    /// it all the same, and fails.
     func sectors(of chunks: Range<UInt64>) -> UInt64 {
-        min(chunks.upperBound << chunkShift, origin.sectors) - chunks.lowerBound << chunkShift
+        let start = chunks.lowerBound << chunkShift
+        let end = chunks.upperBound << chunkShift
+        return (start < originEnd ? min(end, originEnd) : end) - start
+    }
+
+    private static func end(of origin: any TargetDevice, _ cow: any TargetDevice) -> UInt64 {
+        let block = max(origin.logicalBlockSectors, cow.logicalBlockSectors)
+        return origin.sectors / block * block
     }
 
     // MARK: Transfers
@@ -158,6 +170,7 @@ final class Snapshot {
         self.origin = origin
         self.cow = cow
         self.length = length
+        originEnd = Self.end(of: origin, cow)
         store.move(to: cow, exceptions)
     }
 

@@ -69,6 +69,7 @@ struct SnapshotPlan: TargetPlan {
                 cow.name, "use as a store", .invalidArgument, "it is the origin, by another name")
         }
         try line.checkFits(origin)
+        try line.checkBlocks(cow)
         guard words.chunkSectors > 0 else { return }
         do throws(ChunkSizeFault) {
             _ = try StoreGeometry(

@@ -63,12 +63,23 @@ private struct OriginPlan: TargetPlan {
 }
 
 extension TableLine {
-    /// - Throws: EINVAL where the line is longer than a device.
+    /// - Throws: EINVAL where the line is longer than a device, or does not end with one of its blocks.
     func checkFits(_ device: any TargetDevice) throws(TargetError) {
         if range.count > device.sectors {
             throw TargetError(
                 device.name, "use for table line \(number)", .invalidArgument,
                 "it has \(device.sectors) sectors, and the line \(range.count)")
+        }
+        try checkBlocks(device)
+    }
+
+    /// - Throws: EINVAL where the line does not end with a block of a device.
+    func checkBlocks(_ device: any TargetDevice) throws(TargetError) {
+        let block = device.logicalBlockSectors
+        if range.count % block != 0 {
+            throw TargetError(
+                device.name, "use for table line \(number)", .invalidArgument,
+                "it has blocks of \(block) sectors, and the line's \(range.count) are no multiple")
         }
     }
 }

@@ -66,6 +66,12 @@ final class SimulatedDisk {
         content += [UInt8](repeating: 0xDD, count: Int(sectors) * 512 - content.count)
     }
 
+    /// Takes its end away.
+    func shrink(to sectors: UInt64) {
+        precondition(sectors <= self.sectors)
+        content.removeLast(content.count - Int(sectors) * 512)
+    }
+
     /// Replaces bytes behind everybody's back.
     func put(_ bytes: [UInt8], at offset: Int) { content.replaceSubrange(offset..<offset + bytes.count, with: bytes) }
 
