@@ -31,7 +31,7 @@ final class OriginRegistry {
     /// Finds the seat whose snapshot a new target for the same origin and store is going to take over; nil where it has to load
     /// the store itself.
     /// - Throws: EINVAL where somebody waits for it already or it was never in use; EBUSY where the store is another
-    ///   origin's.
+    ///   origin's, or is about to be given back.
     func source(for new: SnapshotSeat) throws(TargetError) -> SnapshotSeat? {
         let store = new.cowDevice
         let sharing = seats.filter { $0.cowDevice.identity == store.identity && !$0.isVacated }
@@ -48,6 +48,9 @@ final class OriginRegistry {
         if sharing.count > 1 {
             throw TargetError(
                 store.name, "take the snapshot over", .invalidArgument, "another target waits for it already")
+        }
+        guard !source.isLeaving else {
+            throw TargetError(store.name, "use as a store", .resourceBusy, "the target that has it is being removed")
         }
         guard source.hasResumed else {
             throw TargetError(

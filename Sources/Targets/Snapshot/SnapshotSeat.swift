@@ -23,6 +23,8 @@ final class SnapshotSeat {
     private(set) var hasResumed = false
     /// Whether the snapshot has gone to another seat.
     private(set) var isVacated = false
+    /// Whether the target has come to its end.
+    private(set) var isLeaving = false
     /// How many of the snapshots that have moved on still use the devices of this seat.
     private var usersOfDevices = 0
     /// Gives the devices back, when nobody uses them any more.
@@ -116,6 +118,7 @@ final class SnapshotSeat {
 
     /// The target has come to its end, and the snapshot with it; then the devices are given back.
     func leave(_ done: @escaping () -> Void) {
+        isLeaving = true
         source?.destination = nil
         // Whoever waits for this snapshot waits in vain, and finds none.
         destination?.source = nil

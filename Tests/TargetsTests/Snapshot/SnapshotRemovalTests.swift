@@ -1,4 +1,5 @@
 import BlockIO
+import SystemPackage
 import Targets
 import Testing
 
@@ -37,5 +38,24 @@ struct SnapshotRemovalTests {
         try fixture.simulator.settle()
         #expect(fixture.simulator.violations == [])
         #expect(fixture.store.openHandles == 0)
+    }
+
+    @Test("does not give itself to a new target while it ends")
+    func isNotTakenOverWhileItEnds() throws {
+        let fixture = try SnapshotFixture("P 8")
+        fixture.store.holds = [.init(kinds: [.write], range: nil)]
+        let write = fixture.origin.start(.write, 0, 8, tags: Array(700..<708))
+        var isRemoved = false
+        fixture.simulator.perform { fixture.snapshot.device.remove { _ in isRemoved = true } }
+        try fixture.simulator.settle()
+        #expect(!isRemoved)
+        let next = try Volume("next", lab: fixture.lab)
+        let error = #expect(throws: TargetError.self) { try next.load(fixture.line("P 8")) }
+        #expect(error?.errno == .resourceBusy)
+        fixture.store.holds = []
+        try fixture.simulator.run { isRemoved && write.ended != nil }
+        try next.load(fixture.line("P 8"))
+        try next.resume()
+        #expect(try fixture.tags(next) == fixture.frozen)
     }
 }
