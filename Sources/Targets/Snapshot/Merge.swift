@@ -7,7 +7,7 @@ import Glibc
 /// A batch is the last slots of an area, sorted: neighbours become one copy, and all copies run together. Then the origin is
 /// flushed once, and the slots are emptied with one write. Until that write is durable the exceptions hold, and the copies can
 /// simply be made again.
-final class Merge {
+final class Merge: RequestSender {
     /// How much data a batch holds, in sectors, at least one chunk.
     private static let batchSectors: UInt64 = 16_384
 
@@ -21,6 +21,8 @@ final class Merge {
     private(set) var isFinished = false
     private var isRunning = false
     private var isStopping = false
+    /// Whether the other snapshots have yet to keep what a batch overwrites: only until then can it be given up.
+    private var isKeeping = false
     private var whenStopped: [() -> Void] = []
     /// The chunks of the origin that are being brought back: writes to them wait.
     private var batch: Set<UInt64> = []
@@ -55,7 +57,14 @@ final class Merge {
         isStopping = true
         whenStopped.append(done)
         // Another snapshot's store may be full: that can take for ever.
-        if !origin.takeHeld(of: self).isEmpty { rest() }
+        if !origin.takeHeld(of: self).isEmpty { giveUp() }
+    }
+
+    var takesBack: ((BlockRequest) -> Void)? { isStopping ? { [self] _ in giveUp() } : nil }
+
+    /// Gives a batch up of which nothing has been copied.
+    private func giveUp() {
+        if isKeeping { rest() }
     }
 
     /// Whether a write to a chunk has to wait; it goes to the origin by itself when its time has come.
@@ -68,6 +77,7 @@ final class Merge {
         generation += 1
         isRunning = false
         isStopping = false
+        isKeeping = false
         release { [origin, snapshot] in origin.write($0, to: snapshot.origin, from: snapshot) }
         var bodies: [() -> Void] = []
         swap(&bodies, &whenStopped)
@@ -148,12 +158,15 @@ final class Merge {
     /// Has the other snapshots of the origin keep what is going to be overwritten.
     private func keep(_ runs: [ExceptionRun], _ done: @escaping () -> Void) {
         guard origin.snapshots.count > 1 else { return done() }
+        isKeeping = true
         let now = generation
         var left = runs.count
-        for run in runs {
+        for run in runs where now == generation {
             let request = BlockRequest { [self] _ in
                 left -= 1
-                if left == 0, now == generation { done() }
+                guard left == 0, now == generation else { return }
+                isKeeping = false
+                done()
             }
             let chunks = run.old..<run.oldEnd
             request.describe(.write, sector: run.old << snapshot.chunkShift, count: snapshot.sectors(of: chunks))

@@ -3,12 +3,13 @@ import Glibc
 
 /// `snapshot-merge`: an origin that is becoming what its snapshot is. It reads as the snapshot from the beginning, and takes
 /// the place of `snapshot-origin` for the other snapshots of the device.
-final class MergeTarget: Target, SnapshotOwner {
+final class MergeTarget: Target, SnapshotOwner, RequestSender {
     let typeName = "snapshot-merge"
     let seat: SnapshotSeat
     private let origin: Origin
     private var merge: Merge?
     var onEvent: ((TargetEvent) -> Void)?
+    private(set) var takesBack: ((BlockRequest) -> Void)?
 
     init(_ seat: SnapshotSeat) {
         self.seat = seat
@@ -120,6 +121,7 @@ final class MergeTarget: Target, SnapshotOwner {
     // MARK: Life
 
     func presuspend(requeue: @escaping (BlockRequest) -> Void, done: @escaping () -> Void) {
+        takesBack = requeue
         for request in origin.takeHeld(of: self) { requeue(request) }
         if let merge { merge.stop(done) } else { done() }
     }
@@ -132,6 +134,7 @@ final class MergeTarget: Target, SnapshotOwner {
     }
 
     func resume() {
+        takesBack = nil
         seat.resume()
         guard let snapshot = seat.snapshot, snapshot.isValid else { return }
         guard let store = snapshot.store as? PersistentStore else {
@@ -148,4 +151,9 @@ final class MergeTarget: Target, SnapshotOwner {
         origin.users -= 1
         seat.leave(done)
     }
+}
+
+/// Parts of writes to a device that is being merged go on its snapshot's behalf: they cannot be given back.
+extension Snapshot: RequestSender {
+    var takesBack: ((BlockRequest) -> Void)? { nil }
 }

@@ -28,16 +28,16 @@ final class Origin {
     // MARK: Writing
 
     /// Writes to the origin, when its snapshots have kept what was there.
-    func write(_ request: BlockRequest, to device: any TargetDevice, from sender: AnyObject) {
+    func write(_ request: BlockRequest, to device: any TargetDevice, from sender: any RequestSender) {
         start(request, device, sender)
     }
 
     /// Has snapshots keep a range of the origin, without anything being written yet; the request then ends.
-    func keep(_ request: BlockRequest, from sender: AnyObject) {
+    func keep(_ request: BlockRequest, from sender: any RequestSender) {
         start(request, nil, sender)
     }
 
-    private func start(_ request: BlockRequest, _ device: (any TargetDevice)?, _ sender: AnyObject) {
+    private func start(_ request: BlockRequest, _ device: (any TargetDevice)?, _ sender: any RequestSender) {
         let write = free.popLast() ?? OriginWrite(self)
         write.request = request
         write.sender = sender
@@ -94,7 +94,8 @@ final class Origin {
 
     /// Keeps a request whole if a snapshot's store has no room for what it needs, and its writers are to wait for that; the
     /// answer says whether.
-    func holdIfFull(_ request: BlockRequest, from sender: AnyObject, _ retry: @escaping (BlockRequest) -> Void) -> Bool
+    func holdIfFull(_ request: BlockRequest, from sender: any RequestSender, _ retry: @escaping (BlockRequest) -> Void)
+        -> Bool
     {
         let range = request.range
         let full = snapshots.first {
@@ -105,7 +106,7 @@ final class Origin {
     }
 
     /// Gives back the requests of a target that wait for room in a store: the target is to be suspended.
-    func takeHeld(of sender: AnyObject) -> [BlockRequest] {
+    func takeHeld(of sender: any RequestSender) -> [BlockRequest] {
         snapshots.flatMap { $0.takeHeld(of: sender) }
     }
 

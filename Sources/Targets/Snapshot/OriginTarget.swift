@@ -4,12 +4,13 @@ import Glibc
 
 /// `snapshot-origin`: a device that has snapshots. Reads and flushes go straight to it, writes when all of its snapshots have
 /// kept what was there.
-final class OriginTarget: Target {
+final class OriginTarget: Target, RequestSender {
     let typeName = "snapshot-origin"
     private let device: any TargetDevice
     private let host: TargetHost
     private let origin: Origin
     var onEvent: ((TargetEvent) -> Void)?
+    private(set) var takesBack: ((BlockRequest) -> Void)?
 
     init(_ device: any TargetDevice, host: TargetHost) {
         self.device = device
@@ -47,13 +48,14 @@ final class OriginTarget: Target {
     // MARK: Life
 
     func presuspend(requeue: @escaping (BlockRequest) -> Void, done: @escaping () -> Void) {
+        takesBack = requeue
         for request in origin.takeHeld(of: self) { requeue(request) }
         done()
     }
 
     func postsuspend() {}
     func preresume() throws(TargetError) {}
-    func resume() {}
+    func resume() { takesBack = nil }
 
     func message(_ words: [String]) throws(TargetError) -> String {
         throw TargetError(

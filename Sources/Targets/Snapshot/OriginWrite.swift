@@ -7,7 +7,7 @@ final class OriginWrite {
     var left = 0
     /// The target that the request was sent to.
     unowned let origin: Origin
-    var sender: AnyObject?
+    var sender: (any RequestSender)?
     /// Where it goes; nil where nothing is written.
     var device: (any TargetDevice)?
     private let transfer = DeviceIO()

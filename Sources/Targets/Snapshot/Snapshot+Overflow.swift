@@ -18,7 +18,7 @@ extension Snapshot {
 
     /// Whether there is room for what a write to the snapshot needs. If not, and writers are to wait for the store to grow, the
     /// request is kept, and the answer is false.
-    func makeRoom(for request: BlockRequest, from owner: AnyObject) -> Bool {
+    func makeRoom(for request: BlockRequest, from owner: any RequestSender) -> Bool {
         guard policy == .hold, needs(request.range) > 0 else { return true }
         if hasRoom(for: request.range) { return true }
         hold(HeldRequest(request: request, owner: owner) { [unowned self] in write($0, from: owner) })
@@ -35,8 +35,9 @@ extension Snapshot {
         return count
     }
 
-    /// Keeps a request until the store has grown.
+    /// Keeps a request until the store has grown. Whoever is being suspended meanwhile has it back: that can take for ever.
     func hold(_ request: HeldRequest) {
+        if let takesBack = request.owner.takesBack { return takesBack(request.request) }
         held.append(request)
         guard growthTimer == nil else { return }
         heldAtSectors = cow.sectors
@@ -71,7 +72,7 @@ extension Snapshot {
     }
 
     /// Gives back the requests of a target that is to be suspended.
-    func takeHeld(of owner: AnyObject) -> [BlockRequest] {
+    func takeHeld(of owner: any RequestSender) -> [BlockRequest] {
         let taken = held.filter { $0.owner === owner }.map(\.request)
         held.removeAll { $0.owner === owner }
         if held.isEmpty, let growthTimer {

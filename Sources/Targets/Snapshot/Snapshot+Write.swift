@@ -3,7 +3,7 @@ import Glibc
 
 extension Snapshot {
     /// Writes to the snapshot.
-    func write(_ request: BlockRequest, from owner: AnyObject) {
+    func write(_ request: BlockRequest, from owner: any RequestSender) {
         guard inFlight <= Self.mostInFlight else {
             return whenUncrowded { [self] in write(request, from: owner) }
         }

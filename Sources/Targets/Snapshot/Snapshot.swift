@@ -50,8 +50,10 @@ final class Snapshot {
     var length: UInt64
     /// Whether its user understands the state Overflow: the letter O of the table line.
     var understandsOverflow = false
-    /// What happens when the store is full.
-    var policy: OverflowPolicy
+    /// What happens when the store is full. Nobody waits any more where it is not to be waited for.
+    var policy: OverflowPolicy {
+        didSet { if policy != .hold { releaseHeld() } }
+    }
     /// The target that uses it now; it is told what happens.
     weak var owner: (any SnapshotOwner)?
 
@@ -229,12 +231,18 @@ protocol SnapshotOwner: AnyObject {
     func snapshotEvent(_ event: TargetEvent)
 }
 
+/// Somebody whose requests may have to wait for room in a store.
+protocol RequestSender: AnyObject {
+    /// Takes a request back that would have to wait; nil but while it is being suspended.
+    var takesBack: ((BlockRequest) -> Void)? { get }
+}
+
 /// A request that waits for room in a store.
 struct HeldRequest {
     /// The request.
     var request: BlockRequest
     /// The target that it was sent to.
-    let owner: AnyObject
+    let owner: any RequestSender
     /// Tries again.
     let retry: (BlockRequest) -> Void
 }

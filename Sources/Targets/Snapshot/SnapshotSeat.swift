@@ -69,9 +69,9 @@ final class SnapshotSeat {
 
     private func settle(_ snapshot: Snapshot) {
         snapshot.understandsOverflow = line.store == .persistentOverflow
-        snapshot.policy = options.overflow ?? .invalidate
         snapshot.isMerging = merges
         snapshot.owner = owner
+        snapshot.policy = options.overflow ?? .invalidate
     }
 
     /// - Throws: EINVAL where a snapshot is to be handed over, and the target that has it is the wrong one to resume, or
@@ -187,7 +187,6 @@ final class SnapshotSeat {
                     "overflow \(words[1])", "send the message", .invalidArgument, "the policies are \(known)")
             }
             snapshot?.policy = policy
-            if policy != .hold { snapshot?.releaseHeld() }
             return ""
         case ("grown", 1):
             snapshot?.storeHasGrown()

@@ -2,10 +2,11 @@ import BlockIO
 import Glibc
 
 /// `snapshot`: an origin as it was, which can be written to without the origin changing.
-final class SnapshotTarget: Target, SnapshotOwner {
+final class SnapshotTarget: Target, SnapshotOwner, RequestSender {
     let typeName = "snapshot"
     let seat: SnapshotSeat
     var onEvent: ((TargetEvent) -> Void)?
+    private(set) var takesBack: ((BlockRequest) -> Void)?
 
     init(_ seat: SnapshotSeat) {
         self.seat = seat
@@ -58,6 +59,7 @@ final class SnapshotTarget: Target, SnapshotOwner {
     // MARK: Life
 
     func presuspend(requeue: @escaping (BlockRequest) -> Void, done: @escaping () -> Void) {
+        takesBack = requeue
         for request in seat.snapshot?.takeHeld(of: self) ?? [] { requeue(request) }
         done()
     }
@@ -65,6 +67,7 @@ final class SnapshotTarget: Target, SnapshotOwner {
     func postsuspend() { seat.suspend() }
     func preresume() throws(TargetError) { try seat.checkResume() }
     func resume() {
+        takesBack = nil
         seat.resume()
         abilities = makeAbilities()
     }
