@@ -13,8 +13,17 @@ extension Snapshot {
         }
         request.parts += 1
         if passdown { discardOrigin(request) }
-        var sector = request.sector
+        discardStored(request, from: request.sector)
+    }
+
+    /// Goes on with a discard from a sector on: so many chunks at a time as may be on their way.
+    private func discardStored(_ request: BlockRequest, from first: UInt64) {
+        var sector = first
         while sector < request.range.end {
+            if inFlight > Self.mostInFlight {
+                let rest = sector
+                return whenUncrowded { [self] in discardStored(request, from: rest) }
+            }
             let chunk = sector >> chunkShift
             let end = min(request.range.end, (chunk + 1) << chunkShift)
             if let (new, _) = exceptions.lookup(chunk) {

@@ -26,4 +26,19 @@ struct SnapshotTransferTests {
         #expect(try fixture.tags(fixture.snapshot, 8, 8) == Array(repeating: 0, count: 8))
         #expect(fixture.simulator.violations == [])
     }
+
+    @Test("are limited in number however long a discard is")
+    func longDiscard() throws {
+        let fixture = try SnapshotFixture("P 1 1 discard_zeroes_cow", origin: 4096, store: 5000)
+        try fixture.write(fixture.snapshot, 0, 3000, tag: 10_000)
+        let discard = fixture.snapshot.start(.discard, 0, 3000)
+        guard case .number(let pending) = fixture.snapshot.detail("pendingChunks") else {
+            Issue.record("nothing is told of chunks on their way")
+            return
+        }
+        #expect(pending <= 2049)
+        try fixture.simulator.run { discard.ended != nil }
+        #expect(discard.errno == 0)
+        #expect(try fixture.tags(fixture.snapshot, 0, 3000) == Array(repeating: 0, count: 3000))
+    }
 }
