@@ -231,7 +231,8 @@ extension DeviceTable {
             names[name] = nil
             throw error
         }
-        names[entry.name] = nil
+        // The device may have gone meanwhile, and another one have its name.
+        if names[entry.name] == entry.number { names[entry.name] = nil }
         entry.name = name
     }
 
