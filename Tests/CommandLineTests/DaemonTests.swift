@@ -181,7 +181,7 @@ struct DaemonTests {
     func service() throws {
         #expect(try daemon.ctl("version").output.split(separator: "\n").last?.hasPrefix("ucopyd ") == true)
         #expect(try daemon.ctl("version", "--json").output.contains(#""ucopyd":""#))
-        #expect(try daemon.ctl("introspect").output == "org.varlink.service\nio.ucopyd.Copy\n")
+        #expect(try daemon.ctl("introspect").output == "org.varlink.service\nio.ucopyd.Copy\nio.ucopyd.Target\n")
         #expect(try daemon.ctl("introspect", "io.ucopyd.Copy").output.contains("interface io.ucopyd.Copy\n"))
         let unknown = try daemon.ctl("introspect", "no.such")
         #expect(unknown.status == 1 && unknown.error.contains("org.varlink.service.InterfaceNotFound"), "\(unknown)")

@@ -45,7 +45,7 @@ struct CopyPlan {
             if let run = snapshot.pending[chunk] {
                 wait(for: run)
             } else if snapshot.exceptions.lookup(chunk) == nil {
-                if let (new, _) = snapshot.store.allocate(1, sectors: snapshot.cow.sectors) {
+                if let (new, _) = snapshot.allocate(1) {
                     takers.append((snapshot, new))
                 } else {
                     snapshot.overflow(bySnapshotWrite: false)

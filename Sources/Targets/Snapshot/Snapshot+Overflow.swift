@@ -26,7 +26,7 @@ extension Snapshot {
     }
 
     /// Whether the store has room for all chunks of a range that have none yet.
-    func hasRoom(for range: SectorRange) -> Bool { store.canAllocate(needs(range), sectors: cow.sectors) }
+    func hasRoom(for range: SectorRange) -> Bool { hasRoom(needs(range)) }
 
     /// How many chunks of a range have no place in the store.
     private func needs(_ range: SectorRange) -> UInt64 {

@@ -66,7 +66,7 @@ extension Snapshot {
         let whole = request.range.end >> chunkShift - chunk
         var count = exceptions.unmappedLength(from: chunk, limit: whole)
         if let taken = (chunk..<chunk + count).first(where: { pending[$0] != nil }) { count = taken - chunk }
-        guard let (new, given) = store.allocate(count, sectors: cow.sectors) else {
+        guard let (new, given) = allocate(count) else {
             overflow(bySnapshotWrite: true)
             request.parts += 1
             request.partEnded(EIO)
@@ -89,7 +89,7 @@ extension Snapshot {
     /// A part of a chunk: the rest is copied, and what is written is laid over it on the way.
     private func writePartOfChunk(_ request: BlockRequest, _ range: SectorRange, _ chunk: UInt64) {
         request.parts += 1
-        guard let (new, given) = store.allocate(1, sectors: cow.sectors) else {
+        guard let (new, given) = allocate(1) else {
             overflow(bySnapshotWrite: true)
             return request.partEnded(EIO)
         }

@@ -64,6 +64,8 @@ final class Snapshot {
     var growthTimer: UInt64?
     var heldAtSectors: UInt64 = 0
     private var lastFill: UInt64 = 0
+    /// The size of the store when it was asked for last: that costs a system call.
+    private var knownSectors: UInt64
     private var whenDrained: [() -> Void] = []
     private var whenNonePending: [() -> Void] = []
     private var freeParts: [SnapshotPart] = []
@@ -82,6 +84,7 @@ final class Snapshot {
         self.policy = policy
         originEnd = Self.end(of: origin, cow)
         chunkShift = UInt64(store.chunkSectors.trailingZeroBitCount)
+        knownSectors = cow.sectors
         lastFill = fillTenths
         store.onFailure = { [unowned self] reason in invalidate(reason) }
     }
@@ -173,6 +176,7 @@ final class Snapshot {
         self.cow = cow
         self.length = length
         originEnd = Self.end(of: origin, cow)
+        knownSectors = cow.sectors
         store.move(to: cow, exceptions)
     }
 
@@ -207,10 +211,27 @@ final class Snapshot {
         for body in bodies { body() }
     }
 
+    // MARK: Room
+
+    /// Gives chunks of the store away that follow each other, 1 to `count`; nil where it is full. Its device is asked for its
+    /// size only where what is known of that is not enough: it may have grown.
+    func allocate(_ count: UInt64) -> (first: UInt64, count: UInt64)? {
+        if let given = store.allocate(count, sectors: knownSectors) { return given }
+        knownSectors = cow.sectors
+        return store.allocate(count, sectors: knownSectors)
+    }
+
+    /// Whether the store has room for so many chunks.
+    func hasRoom(_ count: UInt64) -> Bool {
+        if store.canAllocate(count, sectors: knownSectors) { return true }
+        knownSectors = cow.sectors
+        return store.canAllocate(count, sectors: knownSectors)
+    }
+
     // MARK: Fill
 
     private var fillTenths: UInt64 {
-        let total = cow.sectors
+        let total = knownSectors
         return total == 0 ? 0 : store.usage.allocated * 10 / total
     }
 
@@ -220,7 +241,7 @@ final class Snapshot {
         guard now > lastFill else { return }
         lastFill = now
         let (allocated, _) = store.usage
-        let text = "\(cow.name): \(allocated) of \(cow.sectors) sectors of the store are in use"
+        let text = "\(cow.name): \(allocated) of \(knownSectors) sectors of the store are in use"
         owner?.snapshotEvent(TargetEvent(.fill, text))
     }
 }
