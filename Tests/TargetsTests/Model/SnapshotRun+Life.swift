@@ -115,14 +115,17 @@ extension SnapshotRun {
     }
 
     /// Lets the stores grow whose writers wait, which nothing else would ever end. What concerns several devices ends, and what
-    /// may be held: it would outlive a suspension.
+    /// may be held, for it would outlive a suspension, or may make a device go away by itself in the middle of something.
     func relieve() throws {
         try grow()
-        try sweep()
-        let mayBeHeld = wishes.values.contains { $0.policy == "hold" }
+        let mayBeHeld = wishes.values.contains { $0.policy == "hold" || $0.policy == "detach" }
         try simulator.run { [self] in
             mayBeHeld ? underWay.isEmpty : !underWay.contains { $0.pending.operation == .discard }
         }
+        if model.merging != nil, wishes.values.contains(where: { $0.policy == "detach" }) {
+            try simulator.run { [origin] in origin.told(.mergeFinished) > 0 }
+        }
+        try sweep()
     }
 
     /// A snapshot that has ended with its full store is removed by itself.
