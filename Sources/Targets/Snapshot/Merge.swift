@@ -181,10 +181,10 @@ final class Merge: RequestSender {
             chunks.count < batch.count
                 ? chunks.contains(where: batch.contains) : batch.contains(where: chunks.contains)
         }
-        snapshot.storeWrites.whenClear(touches) { [self] in copy(runs, slots: UInt64(entries.count)) }
+        snapshot.storeWrites.whenClear(touches) { [self] in copy(entries, runs) }
     }
 
-    private func copy(_ runs: [ExceptionRun], slots: UInt64) {
+    private func copy(_ entries: [ExceptionEntry], _ runs: [ExceptionRun]) {
         let shift = snapshot.chunkShift
         var left = runs.count
         var fault: String?
@@ -198,20 +198,24 @@ final class Merge: RequestSender {
                 if writeErrors != 0 { fault = "\(snapshot.origin.name): a chunk could not be written" }
                 left -= 1
                 guard left == 0 else { return }
-                if let fault { fail(fault) } else { flush(runs, slots) }
+                if let fault { fail(fault) } else { flush(entries, runs) }
             }
         }
     }
 
-    private func flush(_ runs: [ExceptionRun], _ slots: UInt64) {
+    private func flush(_ entries: [ExceptionEntry], _ runs: [ExceptionRun]) {
         let transfer = DeviceIO { [self] transfer in
             guard transfer.errno == 0 else {
                 return fail("\(snapshot.origin.name): flush: \(String(cString: strerror(transfer.errno)))")
             }
-            store.clearLastSlots(slots) { [self] result in
+            store.clearLastSlots(entries) { [self] result in
                 switch result {
-                case .failure(let error): fail(error.description)
-                case .success: cleared(runs)
+                case .failure(let error):
+                    snapshot.unclear = Set(entries.map(\.old))
+                    fail(error.description)
+                case .success:
+                    snapshot.unclear = []
+                    cleared(runs)
                 }
             }
         }

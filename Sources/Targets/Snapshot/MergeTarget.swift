@@ -91,6 +91,9 @@ final class MergeTarget: Target, SnapshotOwner, RequestSender {
         if let (new, _) = snapshot.exceptions.lookup(chunk) {
             if merge?.holds(chunk) == true {
                 merge?.hold(part(of: request, sector, chunkEnd))
+            } else if snapshot.unclear.contains(chunk) {
+                request.parts += 1
+                request.partEnded(EIO)
             } else {
                 let place = new << shift + sector & (snapshot.chunkSectors - 1)
                 snapshot.writeStore(request, SectorRange(start: sector, count: chunkEnd - sector), to: place)

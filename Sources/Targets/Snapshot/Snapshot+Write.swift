@@ -23,6 +23,11 @@ extension Snapshot {
         let chunk = sector >> chunkShift
         if let (new, length) = exceptions.lookup(chunk) {
             let next = min(end, (chunk + length) << chunkShift)
+            guard unclear.isEmpty || !(chunk..<chunk + length).contains(where: unclear.contains) else {
+                request.parts += 1
+                request.partEnded(EIO)
+                return next
+            }
             let range = SectorRange(start: sector, count: next - sector)
             writeStore(request, range, to: new << chunkShift + sector & (chunkSectors - 1))
             return next

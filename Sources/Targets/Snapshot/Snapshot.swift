@@ -59,6 +59,9 @@ final class Snapshot {
 
     /// Requests that wait until fewer chunks are on their way.
     private var crowd: [() -> Void] = []
+    /// Mapped chunks that a failed write of a merge may have taken from the list on the device: both sides hold the same, and
+    /// what was written to either could be lost. Writes to them fail until the merge has gone on.
+    var unclear: Set<UInt64> = []
     /// Requests that wait until the store has grown.
     var held: [HeldRequest] = []
     var growthTimer: UInt64?

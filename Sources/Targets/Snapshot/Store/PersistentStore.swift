@@ -37,6 +37,8 @@ final class PersistentStore: ExceptionStore {
     /// Whether what lies behind the used slots of the area has to be zeroed first.
     private var hasStaleTail: Bool
     private var idle: [() -> Void] = []
+    /// Entries whose slots were to be emptied by a write that failed: nobody knows whether they are.
+    private var unclear: [ExceptionEntry] = []
     /// Whether `memory` holds blocks that a merge has read and has not cleared.
     private var holdsMerge = false
     private lazy var transfer = DeviceIO()
@@ -73,14 +75,14 @@ final class PersistentStore: ExceptionStore {
     // MARK: Giving away
 
     func allocate(_ count: UInt64, sectors: UInt64) -> (first: UInt64, count: UInt64)? {
-        guard !isClosed, let first = cursor.allocate(sectors: sectors) else { return nil }
+        guard !isClosed, unclear.isEmpty, let first = cursor.allocate(sectors: sectors) else { return nil }
         var given: UInt64 = 1
         while given < count, cursor.nextFree == first + given, cursor.allocate(sectors: sectors) != nil { given += 1 }
         return (first, given)
     }
 
     func canAllocate(_ count: UInt64, sectors: UInt64) -> Bool {
-        guard !isClosed else { return false }
+        guard !isClosed, unclear.isEmpty else { return false }
         // Giving away skips metadata and stops at the last slot without a successor: it is tried on a copy.
         var trial = cursor
         return (0..<count).allSatisfy { _ in trial.allocate(sectors: sectors) != nil }
@@ -294,6 +296,8 @@ final class PersistentStore: ExceptionStore {
     /// The last `count` slots of the area, or of the one before where this one is empty: read, and answered in order. nil:
     /// there is no exception left. Only while nothing is committed.
     func readLastSlots(_ count: UInt64, _ done: @escaping (Result<[ExceptionEntry]?, TargetError>) -> Void) {
+        // What the device says of these counts for nothing; their blocks are still in memory.
+        if !unclear.isEmpty { return done(.success(unclear)) }
         var place = cursor
         if place.used == 0, !place.retreat() { return done(.success(nil)) }
         let slots = min(count, place.used, Self.mostSlots)
@@ -315,20 +319,23 @@ final class PersistentStore: ExceptionStore {
         }
     }
 
-    /// Empties the last `count` slots of the area, durably, as they were read by `readLastSlots`.
-    func clearLastSlots(_ count: UInt64, _ done: @escaping (Result<Void, TargetError>) -> Void) {
+    /// Empties the last slots of the area, durably: those of `entries`, as they were answered by `readLastSlots`. Where that
+    /// fails it has to be tried again with the same.
+    func clearLastSlots(_ entries: [ExceptionEntry], _ done: @escaping (Result<Void, TargetError>) -> Void) {
         let used = Int(cursor.used) * ExceptionEntry.size
-        let first = used - Int(count) * ExceptionEntry.size
+        let first = used - entries.count * ExceptionEntry.size
         let start = first / unit * unit
         let length = (used - start + unit - 1) / unit * unit
         memset(memory.base + (first - start), 0, length - (first - start))
         let slice = MemorySlice(address: memory.base, slot: -1)
         run(.write, offset: areaOffset + UInt64(start), length: length, memory: slice, "write an area") { [self] in
-            cursor.clear(count)
+            cursor.clear(UInt64(entries.count))
+            unclear = []
             holdsMerge = false
             memset(memory.base + (first - start), 0, memory.length - (first - start))
             done(.success(()))
-        } failed: { [device] in
+        } failed: { [self] in
+            unclear = entries
             done(.failure(TargetError(device.name, "merge", .ioError, $0)))
         }
     }
