@@ -64,6 +64,10 @@ struct ExceptionBulkTests {
             let table = try #require(bulk(list, chunks: 200_000, origin: origin, bitLimit: bitLimit))
             #expect(table.count == UInt64(count))
             #expect(contents(of: table) == Dictionary(uniqueKeysWithValues: list.map { ($0.old, $0.new) }))
+            let single = ExceptionTable()
+            for pair in list { single.insert(old: pair.old, new: pair.new) }
+            // Single insertions do not join runs of different leaves.
+            #expect(table.runCount <= single.runCount, "what follows each other is one run")
             // It can be changed like any other.
             for pair in list { #expect(table.remove(old: pair.old)) }
             #expect(table.count == 0 && table.runCount == 0)
@@ -100,6 +104,9 @@ struct ExceptionBulkTests {
         #expect(table(with: (19_999, 514)) == nil, "an area")
         #expect(table(with: (300, 5999)) == nil, "old chunk twice")
         #expect(table(with: (19_999, 300)) == nil, "new chunk twice")
+        let again = (0..<100 as Range<UInt64>).map { (old: 19_000 + $0 * 3, new: 600 + $0) }
+        #expect(
+            bulk(good + again, chunks: 6000, origin: 20_000, bitLimit: bitLimit) == nil, "new chunks in order, twice")
     }
 
     // MARK: Many

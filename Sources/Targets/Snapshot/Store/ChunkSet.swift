@@ -19,6 +19,19 @@ struct ChunkSet: ~Copyable {
 
     deinit { free(words) }
 
+    /// Adds chunks that follow each other; whether none of them was there before.
+    func insert(_ chunks: ClosedRange<UInt64>) -> Bool {
+        var found: UInt64 = 0
+        var first = chunks.lowerBound
+        while first <= chunks.upperBound {
+            let last = min(first | 63, chunks.upperBound)
+            let bits = (UInt64.max >> (63 - (last - first))) << (first & 63)
+            found |= words[Int(first >> 6)].bitwiseOr(bits, ordering: .relaxed).oldValue & bits
+            first = last + 1
+        }
+        return found == 0
+    }
+
     /// The chunks that a thread adds, gathered a word at a time: those that follow each other cost next to nothing.
     struct Adder {
         private var word = 0

@@ -17,35 +17,22 @@ struct EntryCheck {
         self.usesBits = usesBits
     }
 
-    /// Looks at entries that are all in use; whether they are good.
-    mutating func take(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> Bool {
-        let (isSound, highest) = rules(bytes)
-        guard isSound else {
+    /// Looks at entries that are all in use; nil where one of them, or one before, is bad.
+    mutating func take(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> EntryDigest? {
+        let digest = EntryDigest(bytes, areas)
+        guard digest.highestOld < oldLimit, digest.highestNew < storeChunks, !digest.namesArea else {
             isBad = true
             noteHighestGood(bytes)
-            return false
+            return nil
         }
-        highestNew = max(highestNew, highest)
-        if usesBits, !mark(bytes, taken) { isBad = true }
-        return !isBad
-    }
-
-    /// Whether all entries keep the rules for one alone, and their highest new chunk. There is no branch on an entry:
-    /// most are good.
-    private func rules(_ bytes: UnsafeRawBufferPointer) -> (isSound: Bool, highest: UInt64) {
-        var (highestOld, highestNew): (UInt64, UInt64) = (0, 0)
-        var areaEntries: UInt64 = 0
-        let areas = areas
-        ExceptionEntry.forEach(in: bytes) { old, new in
-            highestOld = max(highestOld, old)
-            highestNew = max(highestNew, new)
-            areaEntries &+= areas.divides(new &- 1) ? 1 : 0
-        }
-        return (highestOld < oldLimit && highestNew < storeChunks && areaEntries == 0, highestNew)
+        highestNew = max(highestNew, digest.highestNew)
+        if usesBits, !mark(bytes, digest, taken) { isBad = true }
+        return isBad ? nil : digest
     }
 
     /// Notes the chunks that entries take; whether none of them was taken before.
-    private func mark(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> Bool {
+    private func mark(_ bytes: UnsafeRawBufferPointer, _ digest: EntryDigest, _ taken: borrowing ChunkSet) -> Bool {
+        if digest.newAscends { return taken.insert(digest.firstNew...digest.highestNew) }
         var adder = ChunkSet.Adder()
         ExceptionEntry.forEach(in: bytes) { _, new in adder.add(new, to: taken) }
         adder.flush(to: taken)
@@ -58,6 +45,45 @@ struct EntryCheck {
             let isGood = old < oldLimit && new < storeChunks && !areas.divides(new &- 1)
             if isGood { highestNew = max(highestNew, new) }
         }
+    }
+}
+
+/// What there is to know of entries before they are dealt. There is no branch on an entry in finding it out.
+struct EntryDigest {
+    let firstNew: UInt64
+    let highestOld: UInt64
+    let highestNew: UInt64
+    /// Whether a new chunk is one that holds exceptions.
+    let namesArea: Bool
+    /// Whether every new chunk is the one behind the entry's before.
+    let newAscends: Bool
+    /// Whether an entry goes on where the one before it ends, on both sides.
+    let hasRuns: Bool
+
+    /// The digest of one entry or more.
+    @inline(__always)
+    init(_ bytes: UnsafeRawBufferPointer, _ areas: DivisibilityTest) {
+        let first = ExceptionEntry(decoding: bytes, slot: 0)
+        firstNew = first.new
+        var (highestOld, highestNew): (UInt64, UInt64) = (0, 0)
+        var areaEntries: UInt64 = 0
+        var runs: UInt64 = 0
+        var jumps: UInt64 = 0
+        var (nextOld, nextNew) = (first.old &+ 1, first.new)
+        ExceptionEntry.forEach(in: bytes) { old, new in
+            highestOld = max(highestOld, old)
+            highestNew = max(highestNew, new)
+            areaEntries |= areas.divides(new &- 1) ? 1 : 0
+            let jump = new ^ nextNew
+            jumps |= jump
+            runs |= jump | (old ^ nextOld) == 0 ? 1 : 0
+            (nextOld, nextNew) = (old &+ 1, new &+ 1)
+        }
+        self.highestOld = highestOld
+        self.highestNew = highestNew
+        namesArea = areaEntries != 0
+        newAscends = jumps == 0
+        hasRuns = runs != 0
     }
 }
 

@@ -88,9 +88,11 @@ struct ExceptionBulk: ~Copyable {
 
     /// Takes entries that are all in use. No two threads are in a lane at the same time.
     func append(_ bytes: UnsafeRawBufferPointer, lane: Int = 0) {
-        for part in Self.parts(bytes, Self.checkedAtOnce) where checks[lane].take(part, taken) {
-            olds.append(part, lane: lane)
-            news?.append(part, lane: lane, isReversed: true)
+        for part in Self.parts(bytes, Self.checkedAtOnce) {
+            // After a bad one there is no table to be made.
+            guard let digest = checks[lane].take(part, taken) else { continue }
+            olds.append(part, lane: lane, hasRuns: digest.hasRuns)
+            news?.append(part, lane: lane, hasRuns: digest.hasRuns, isReversed: true)
         }
     }
 

@@ -31,7 +31,7 @@ struct LeafBuilder: ~Copyable {
     mutating func take<Code: RunCode>(
         _ words: UnsafeMutablePointer<Code.Word>, _ count: Int, _ code: Code, bucket: UInt64
     ) {
-        guard count > 1, !haveNeighbours(words, count, code, bucket) else {
+        guard count > 1, !code.haveNeighbours(words, count) else {
             for index in 0..<count { take(code.run(words[index], bucket: bucket)) }
             return
         }
@@ -56,22 +56,6 @@ struct LeafBuilder: ~Copyable {
             put(pending)
         }
         pending = run
-    }
-
-    /// Whether a run goes on where the one before it ends, or shares a chunk with it. There is no branch on a run.
-    private func haveNeighbours<Code: RunCode>(
-        _ words: UnsafeMutablePointer<Code.Word>, _ count: Int, _ code: Code, _ bucket: UInt64
-    ) -> Bool {
-        var before = code.run(words[0], bucket: bucket)
-        var found: UInt64 = 0
-        for index in 1..<count {
-            let run = code.run(words[index], bucket: bucket)
-            let isShared: UInt64 = run.old < before.oldEnd ? 1 : 0
-            let isNext: UInt64 = (run.old ^ before.oldEnd) | (run.new ^ (before.new &+ before.length)) == 0 ? 1 : 0
-            found |= isShared | isNext
-            before = run
-        }
-        return found != 0
     }
 
     // MARK: Leaves

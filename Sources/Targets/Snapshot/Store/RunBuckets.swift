@@ -99,8 +99,9 @@ struct RunDealer<Code: RunCode> {
         if run.length <= longest { put(run) } else { buckets.addPieces(run) }
     }
 
+    /// Takes a run that is not longer than a word can say.
     @inline(__always)
-    fileprivate func put(_ run: ExceptionRun) {
+    func put(_ run: ExceptionRun) {
         let bucket = Int(truncatingIfNeeded: run.old &>> code.bucketShift)
         var cursor = cursors[bucket]
         if Int(bitPattern: cursor) & (RunArena.blockBytes - 1) == 0 { cursor = buckets.begin(bucket) }

@@ -10,6 +10,9 @@ protocol RunCode: Sendable {
     func word(_ run: ExceptionRun) -> Word
     /// The run of a word of a bucket.
     func run(_ word: Word, bucket: UInt64) -> ExceptionRun
+    /// Whether, among the sorted words of a bucket, a run goes on where the one before it ends, or shares a chunk with
+    /// it; it may also say so where that would take longer to find out.
+    func haveNeighbours(_ words: UnsafePointer<Word>, _ count: Int) -> Bool
     /// What orders the words of one bucket by the old chunk.
     static func key(_ word: Word) -> UInt64
 }
@@ -40,6 +43,14 @@ struct WideCode: RunCode {
     func word(_ run: ExceptionRun) -> PackedRun { PackedRun(run) }
     @inline(__always)
     func run(_ word: PackedRun, bucket: UInt64) -> ExceptionRun { word.run }
+
+    func haveNeighbours(_ words: UnsafePointer<PackedRun>, _ count: Int) -> Bool {
+        (1..<max(count, 1)).contains { index in
+            let (before, run) = (words[index - 1].run, words[index].run)
+            return run.old < before.oldEnd || before.continues(with: run)
+        }
+    }
+
     @inline(__always)
     static func key(_ word: PackedRun) -> UInt64 { word.key }
 }
@@ -81,6 +92,22 @@ struct NarrowCode: RunCode {
             old: bucket &<< bucketShift | (bucketShift == 0 ? 0 : word &>> oldShift),
             new: word &>> lengthBits & newMask,
             length: (word & (longest &- 1)) &+ 1)
+    }
+
+    /// Looks only where all runs have one chunk, and takes no branch on any of them.
+    func haveNeighbours(_ words: UnsafePointer<UInt64>, _ count: Int) -> Bool {
+        guard bucketShift > 0, count > 0 else { return true }
+        // What the next chunk on both sides adds to a word.
+        let step = 1 &<< oldShift | 1 &<< lengthBits as UInt64
+        var found: UInt64 = 0
+        var all: UInt64 = words[0]
+        for index in 1..<count {
+            let (before, word) = (words[index &- 1], words[index])
+            found |= word &- before == step ? 1 : 0
+            found |= (word ^ before) &>> oldShift == 0 ? 1 : 0
+            all |= word
+        }
+        return found != 0 || all & (longest &- 1) != 0
     }
 
     @inline(__always)

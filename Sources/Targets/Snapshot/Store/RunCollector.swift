@@ -12,11 +12,12 @@ enum RunCollector {
         }
     }
 
-    /// Takes the runs of entries, which are all in use and good. `isReversed`: new chunks in place of the old ones.
-    func append(_ bytes: UnsafeRawBufferPointer, lane: Int, isReversed: Bool = false) {
+    /// Takes the runs of entries, which are all in use and good. `hasRuns`: some of them are longer than 1. `isReversed`:
+    /// new chunks in place of the old ones.
+    func append(_ bytes: UnsafeRawBufferPointer, lane: Int, hasRuns: Bool, isReversed: Bool = false) {
         switch self {
-        case .narrow(let runs): runs.append(bytes, lane, isReversed)
-        case .wide(let runs): runs.append(bytes, lane, isReversed)
+        case .narrow(let runs): runs.append(bytes, lane, hasRuns, isReversed)
+        case .wide(let runs): runs.append(bytes, lane, hasRuns, isReversed)
         }
     }
 
@@ -42,14 +43,16 @@ final class CodedRuns<Code: RunCode> {
         self.lanes = (0..<lanes).map { _ in RunBuckets(code) }
     }
 
-    func append(_ bytes: UnsafeRawBufferPointer, _ lane: Int, _ isReversed: Bool) {
+    func append(_ bytes: UnsafeRawBufferPointer, _ lane: Int, _ hasRuns: Bool, _ isReversed: Bool) {
         let dealer = lanes[lane].dealer
         if isReversed {
             ExceptionRun.forEach(in: bytes) { run in
                 dealer.add(ExceptionRun(old: run.new, new: run.old, length: run.length))
             }
-        } else {
+        } else if hasRuns {
             ExceptionRun.forEach(in: bytes) { dealer.add($0) }
+        } else {
+            ExceptionEntry.forEach(in: bytes) { old, new in dealer.put(ExceptionRun(old: old, new: new)) }
         }
     }
 

@@ -1,10 +1,10 @@
-/// Sorts the words of runs: they are dealt to more places than there are words, by the range of keys that they
+/// Sorts the words of runs: they are dealt to about as many places as there are words, by the range of keys that they
 /// really have, and then neighbours are put in order. A place that got many is sorted by itself first, in the same way.
 enum RunOrder<Code: RunCode> {
     typealias Words = UnsafeMutablePointer<Code.Word>
 
     /// Places that words are dealt to at most: counters for them and the words fit into a cache.
-    private static var mostPlaceBits: Int { 14 }
+    private static var mostPlaceBits: Int { 13 }
     /// Words that are left to the exchange of neighbours.
     private static var few: Int { 24 }
 
@@ -20,7 +20,7 @@ enum RunOrder<Code: RunCode> {
         }
         guard lowest < highest else { return }
         let bits = UInt64.bitWidth - (highest - lowest).leadingZeroBitCount
-        // Twice as many places as words, so that few words meet in one.
+        // The more places, the fewer words meet in one.
         let placeBits = min(Int.bitWidth - (count - 1).leadingZeroBitCount + 1, mostPlaceBits, bits)
         deal(words, count, spare, lowest: lowest, shift: UInt64(bits - placeBits), places: 1 << placeBits)
     }
