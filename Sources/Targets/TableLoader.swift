@@ -53,6 +53,13 @@ public struct TableLoader: Sendable {
         var opened: [PooledDevice] = []
         for device in plan.devices {
             let isWritten = device.isWritten && !(options.isReadOnly && device.followsTable)
+            guard device.path.hasPrefix("/") || DeviceNumber(device.path) != nil else {
+                for device in opened { device.release() }
+                throw line.fault(
+                    word: line.words.firstIndex(of: device.path),
+                    "a device is MAJOR:MINOR or a path that begins with /: the daemon has a working directory of its own",
+                    operation: "open")
+            }
             do {
                 opened.append(try await pool.open(device.path, isWritten: isWritten))
             } catch {

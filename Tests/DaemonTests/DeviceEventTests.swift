@@ -68,6 +68,21 @@ extension DaemonTests {
             #expect(times == times.sorted() && (times.first ?? 0) > 1.7e9)
         }
 
+        @Test func theEndOfASnapshotIsToldToo() throws {
+            let daemon = try TestDaemon()
+            let control = try daemon.connect()
+            let origin = try daemon.directory.image("origin", sectors: 64)
+            for round in 0..<8 {
+                let store = try daemon.directory.image("store\(round)", sectors: 128)
+                try control.create("s", "0 64 snapshot \(origin.string) \(store.string) P 8")
+                let follower = try Follower(daemon, "s")
+                try control.remove("s")
+                follower.waitForEnd()
+                #expect(follower.kinds == [.removed])
+            }
+            #expect(daemon.stop() == 0)
+        }
+
         @Test func aWaitEndsWhenTheEventNumberIsAnother() throws {
             let daemon = try TestDaemon()
             let control = try daemon.connect()

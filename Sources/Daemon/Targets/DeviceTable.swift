@@ -251,11 +251,19 @@ extension DeviceTable {
 
     // MARK: The end
 
-    /// Takes no new work and removes all devices, the newest first; answers when the last one has gone.
+    /// Takes no new work, suspends all devices and then removes them, the newest first; answers when the last one has gone.
     func stop() async {
         isStopping = true
         // All at once, so that clients who do not go keep no others waiting.
         for entry in entries.values { entry.device?.closeExport() }
+        // Before the first one goes: a write that waits for a snapshot's store must not reach the origin because the
+        // snapshot has gone.
+        for number in entries.keys.sorted(by: >) {
+            guard let entry = entries[number] else { continue }
+            await take(entry)
+            defer { give(entry) }
+            await entry.device?.quiesce()
+        }
         for number in entries.keys.sorted(by: >) {
             guard let entry = entries[number] else { continue }
             await take(entry)

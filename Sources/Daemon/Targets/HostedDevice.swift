@@ -22,6 +22,8 @@ final class HostedDevice: @unchecked Sendable {
     private var export: NBDListener?
     private var isExportClosing = false
     private var isRemoving = false
+    /// Whether the device has told that it is no more; `isRemoved` comes before its targets have ended.
+    private var hasEnded = false
     private var socket: FilePath
     /// Called when device and export are no more, however it came to that.
     private var whenGone: [() -> Void] = []
@@ -144,7 +146,7 @@ final class HostedDevice: @unchecked Sendable {
     /// - Returns: nil when it is gone; else how many clients use it.
     func remove(force: Bool) async -> Int? {
         let clients: Int? = await Self.on(room) { [self] done in
-            guard !mapped.isRemoved || export != nil else { return done(nil) }
+            guard !hasEnded || export != nil else { return done(nil) }
             guard force || mapped.openCount == 0 else { return done(mapped.openCount) }
             whenGone.append { done(nil) }
             isRemoving = true
@@ -162,6 +164,14 @@ final class HostedDevice: @unchecked Sendable {
         try await perform { device, done in device.mapped.remove(deferred: true, done) }
     }
 
+    /// Suspends a device that is going to be removed. One that cannot be suspended has gone already.
+    func quiesce() async {
+        let _: Void = await Self.on(room) { [self] done in
+            isRemoving = true
+            mapped.suspend { _ in done(()) }
+        }
+    }
+
     /// Ends the connections of clients, without waiting.
     func closeExport() {
         room.thread.post { [self] in close() }
@@ -177,7 +187,7 @@ final class HostedDevice: @unchecked Sendable {
     }
 
     private func tellIfGone() {
-        guard mapped.isRemoved, export == nil else { return }
+        guard hasEnded, export == nil else { return }
         let tell = whenGone
         whenGone = []
         for gone in tell { gone() }
@@ -316,6 +326,7 @@ extension HostedDevice {
             board.post(number, .renamed, "it was \(old)", eventNumber: count, name: mapped.name)
         case .removalDeferred: board.post(number, .removalDeferred, eventNumber: count)
         case .removed:
+            hasEnded = true
             board.removed(number, eventNumber: count)
             close()
             tellIfGone()

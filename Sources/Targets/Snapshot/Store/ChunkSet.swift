@@ -3,7 +3,7 @@ import Synchronization
 
 /// Which chunks of a store are taken, a bit for each: finds chunks that two exceptions name. Memory is used only where
 /// bits are set. Several threads may add to it at the same time.
-struct ChunkSet: ~Copyable {
+final class ChunkSet {
     /// The largest store that a set is made for: 512 MiB of address space.
     static let limit: UInt64 = 1 << 32
 
@@ -41,7 +41,7 @@ struct ChunkSet: ~Copyable {
 
         /// Adds a chunk.
         @inline(__always)
-        mutating func add(_ chunk: UInt64, to set: borrowing ChunkSet) {
+        mutating func add(_ chunk: UInt64, to set: ChunkSet) {
             let next = Int(truncatingIfNeeded: chunk >> 6)
             if next != word {
                 flush(to: set)
@@ -54,7 +54,7 @@ struct ChunkSet: ~Copyable {
 
         /// Must be the last call: what was gathered goes into the set.
         @inline(__always)
-        mutating func flush(to set: borrowing ChunkSet) {
+        mutating func flush(to set: ChunkSet) {
             if set.words[word].bitwiseOr(bits, ordering: .relaxed).oldValue & bits != 0 { foundTwice = true }
             bits = 0
         }

@@ -18,7 +18,7 @@ struct EntryCheck {
     }
 
     /// Looks at entries that are all in use; nil where one of them, or one before, is bad.
-    mutating func take(_ bytes: UnsafeRawBufferPointer, _ taken: borrowing ChunkSet) -> EntryDigest? {
+    mutating func take(_ bytes: UnsafeRawBufferPointer, _ taken: ChunkSet) -> EntryDigest? {
         let digest = EntryDigest(bytes, areas)
         guard digest.highestOld < oldLimit, digest.highestNew < storeChunks, !digest.namesArea else {
             isBad = true
@@ -31,7 +31,7 @@ struct EntryCheck {
     }
 
     /// Notes the chunks that entries take; whether none of them was taken before.
-    private func mark(_ bytes: UnsafeRawBufferPointer, _ digest: EntryDigest, _ taken: borrowing ChunkSet) -> Bool {
+    private func mark(_ bytes: UnsafeRawBufferPointer, _ digest: EntryDigest, _ taken: ChunkSet) -> Bool {
         if digest.newAscends { return taken.insert(digest.firstNew...digest.highestNew) }
         var adder = ChunkSet.Adder()
         ExceptionEntry.forEach(in: bytes) { _, new in adder.add(new, to: taken) }

@@ -8,7 +8,7 @@ import BlockIO
 ///
 /// It says only whether all exceptions are good: naming a bad one takes a second look (`FaultFinder`), which a good
 /// store is spared.
-struct ExceptionBulk: ~Copyable {
+final class ExceptionBulk {
     /// Bytes of entries that are one job of a lane.
     private static let jobBytes = 64 << 10
     /// Bytes of entries that are looked at several times while they are in the smallest cache.
