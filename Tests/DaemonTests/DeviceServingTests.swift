@@ -40,19 +40,11 @@ extension DaemonTests {
             let origin = try daemon.directory.noise("origin", sectors: 4096)
             let before = try origin.bytes()
             let store = try daemon.directory.image("store", sectors: 128)
-            // Made in both orders: the newest device goes first.
-            _ = try control.call(
-                TargetInterface.Create.self,
-                .init(
-                    name: "old", table: "0 4096 snapshot \(origin.string) \(store.string) P 16", overflow: .hold))
             try control.create("o", "0 4096 snapshot-origin \(origin.string)")
+            // The newest device goes first.
             _ = try control.call(
                 TargetInterface.Create.self,
-                .init(
-                    name: "other",
-                    table:
-                        "0 4096 snapshot \(origin.string) \(daemon.directory.image("more", sectors: 128).string) P 16",
-                    overflow: .hold))
+                .init(name: "s", table: "0 4096 snapshot \(origin.string) \(store.string) P 16", overflow: .hold))
             let client = try daemon.client(of: "o")
             #expect(try client("start 0 1048576 7") == "ok")
             #expect(try client("arrive") == "0")
