@@ -89,13 +89,11 @@ sanitize() {
     shift 2
     swift test --quiet --sanitize="$kind" --scratch-path "$folder" -Xswiftc -use-ld=lld \
         -Xlinker --unresolved-symbols=ignore-all "$@" \
-        --filter 'KCopyTests|BlockIOTests|VarlinkTests|BlockServersTests|TargetsTests' --skip "$skipped"
+        --filter 'KCopyTests|BlockIOTests|VarlinkTests'
 }
-# Random programs on devices made of memory: one thread, and nothing but arrays.
-export skipped='SnapshotModelTests|PowerCutTests|TableFuzzTests|MappedStressTests'
 export -f sanitize
 step 900 "tests, thread sanitizer" env TSAN_OPTIONS="suppressions=$PWD/Tests/Scripts/races.supp" \
-    skipped="$skipped|ExceptionTableTests|ExceptionBulkTests|StoreFuzzTests" bash -c 'sanitize thread .build-tsan'
+    bash -c 'sanitize thread .build-tsan'
 # Not on the stack: there the compiler's own code for comparing an optional number as AnyHashable, which #expect uses, reads its
 # 9 bytes from a place that it declared as 8. No leaks: XCTest has some of its own, and so have services that a test leaves running.
 step 900 "tests, address sanitizer" env ASAN_OPTIONS=detect_leaks=0 \
