@@ -85,12 +85,12 @@ final class MergeTarget: Target, SnapshotOwner, RequestSender {
         let chunk = sector >> shift
         let chunkEnd = min(end, (chunk + 1) << shift)
         if let run = snapshot.pending[chunk] {
-            run.followers.append(part(of: request, sector, chunkEnd))
+            run.followers.append(request.writePart(sector..<chunkEnd))
             return chunkEnd
         }
         if let (new, _) = snapshot.exceptions.lookup(chunk) {
             if merge?.holds(chunk) == true {
-                merge?.hold(part(of: request, sector, chunkEnd))
+                merge?.hold(request.writePart(sector..<chunkEnd))
             } else if snapshot.unclear.contains(chunk) {
                 request.parts += 1
                 request.partEnded(EIO)
@@ -103,18 +103,8 @@ final class MergeTarget: Target, SnapshotOwner, RequestSender {
         let limit = (end - chunk << shift + snapshot.chunkSectors - 1) >> shift
         let length = snapshot.exceptions.unmappedLength(from: chunk, limit: limit)
         let next = snapshot.pending.isEmpty ? min(end, (chunk + length) << shift) : chunkEnd
-        origin.write(part(of: request, sector, next), to: seat.originDevice, from: snapshot)
+        origin.write(request.writePart(sector..<next), to: seat.originDevice, from: snapshot)
         return next
-    }
-
-    /// A part of a request that goes a way of its own.
-    private func part(of request: BlockRequest, _ sector: UInt64, _ end: UInt64) -> BlockRequest {
-        request.parts += 1
-        let part = BlockRequest { part in part.parent?.partEnded(part.errno) }
-        part.describe(
-            .write, sector: sector, count: end - sector, memory: request.memory(at: sector), isFUA: request.isFUA)
-        part.parent = request
-        return part
     }
 
     func allocation(in range: SectorRange, limit: Int) -> [Allocation] {

@@ -34,8 +34,7 @@ extension Snapshot {
         }
         let chunkEnd = min(end, (chunk + 1) << chunkShift)
         if let run = pending[chunk] {
-            request.parts += 1
-            run.followers.append(follower(of: request, SectorRange(start: sector, count: chunkEnd - sector)))
+            run.followers.append(request.writePart(sector..<chunkEnd))
             return chunkEnd
         }
         let isWhole = sector == chunk << chunkShift && end - sector >= chunkSectors
@@ -44,16 +43,6 @@ extension Snapshot {
             return chunkEnd
         }
         return writeWholeChunks(request, chunk)
-    }
-
-    /// A part of a request that waits for a chunk.
-    private func follower(of request: BlockRequest, _ range: SectorRange) -> BlockRequest {
-        let part = BlockRequest { part in part.parent?.partEnded(part.errno) }
-        part.describe(
-            .write, sector: range.start, count: range.count, memory: request.memory(at: range.start),
-            isFUA: request.isFUA)
-        part.parent = request
-        return part
     }
 
     /// Writes to chunks that the store holds.
@@ -116,5 +105,18 @@ extension Snapshot {
     static func reason(_ readError: Bool, _ writeError: Bool, _ snapshot: Snapshot) -> String? {
         if readError { return "\(snapshot.origin.name): a chunk that was to be copied could not be read" }
         return writeError ? "\(snapshot.cow.name): a chunk could not be written to the store" : nil
+    }
+}
+
+extension BlockRequest {
+    /// A part of a write that goes a way of its own; the whole waits for its end.
+    func writePart(_ sectors: Range<UInt64>) -> BlockRequest {
+        parts += 1
+        let part = BlockRequest { part in part.parent?.partEnded(part.errno) }
+        part.describe(
+            .write, sector: sectors.lowerBound, count: UInt64(sectors.count), memory: memory(at: sectors.lowerBound),
+            isFUA: isFUA)
+        part.parent = self
+        return part
     }
 }
